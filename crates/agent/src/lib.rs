@@ -1,0 +1,3 @@
+//! The edge: collect → batch → encode → spool → sync.
+
+pub mod collect;

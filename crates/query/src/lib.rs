@@ -1,0 +1,2 @@
+//! PromQL over [`source::SeriesSource`].
+pub mod source;
