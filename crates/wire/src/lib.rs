@@ -1,1 +1,35 @@
-//! wire
+//! The gRPC contract as checked Rust types.
+//!
+//! [`proto`] is generated from `proto/vedette/v1` (`cargo run -p tidy --bin generate`; a test fails
+//! when it is stale). What arrives over a socket is turned into the types of [`ingest`] by
+//! `TryFrom` once, at the door, and trusted from there on.
+
+pub mod ingest;
+
+/// The generated messages, clients (feature `client`) and servers (feature `server`).
+#[allow(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    clippy::nursery,
+    clippy::restriction,
+    missing_docs,
+    unreachable_pub,
+    elided_lifetimes_in_paths,
+    unused_qualifications,
+    reason = "generated"
+)]
+pub mod proto {
+    include!("generated/vedette.v1.rs");
+}
+
+/// The contract as a descriptor set, for the reflection service.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/vedette.v1.bin");
+
+/// Largest message either side takes, in bytes. gRPC's own default, which middle boxes expect.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Version of the ingest protocol spoken here.
+pub const PROTOCOL: u32 = 1;
+
+pub use prost::Message;
