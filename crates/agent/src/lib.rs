@@ -1,3 +1,34 @@
 //! The edge: collect → batch → encode → spool → sync.
+//!
+//! - [`collect`] reads the node; [`schedule`] decides when, and what becomes of a slow collector;
+//! - [`batch`] gathers what was read into columns, one block for each target;
+//! - [`outbox`] puts the batches of an interval on disk and gives them out until acknowledged;
+//! - [`sync`] brings them to the coordinator, [`urgent`] brings what cannot wait;
+//! - [`run`] is all of it together, from start to drain.
+//!
+//! No database is linked here, and nothing it holds in memory is without a bound.
 
+pub mod batch;
 pub mod collect;
+pub mod config;
+pub mod metrics;
+pub mod outbox;
+pub mod run;
+pub mod schedule;
+pub mod sync;
+pub mod urgent;
+
+pub use config::Config;
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

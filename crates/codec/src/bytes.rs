@@ -79,6 +79,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What errors call the input.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
     /// All that is left, leaving nothing.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)

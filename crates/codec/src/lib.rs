@@ -20,6 +20,7 @@ mod column;
 mod error;
 mod ints;
 mod labels;
+mod range;
 mod scale;
 mod times;
 mod zip;

@@ -1,1 +1,25 @@
-//! coordinator
+//! The centre: receive → check → journal → answer.
+//!
+//! This crate is wiring. What is decided is decided in the crates below it; here are the tasks,
+//! sockets, timers, logs and counters:
+//!
+//! - [`ingest`]: the streams of the agents, checked at the door and handed to the [`writer`];
+//! - [`writer`]: the one thread that commits, many batches with one sync;
+//! - [`upkeep`]: flushing the head and dropping old days, on time;
+//! - [`fleet`]: who is there; [`events`]: what happened on the nodes;
+//! - [`query`]: questions over gRPC; [`http`]: health and metrics over HTTP;
+//! - [`run`]: all of it together, from start to drain.
+
+pub mod config;
+pub mod events;
+pub mod fleet;
+pub mod http;
+pub mod ingest;
+pub mod metrics;
+pub mod query;
+pub mod run;
+pub mod status;
+pub mod upkeep;
+pub mod writer;
+
+pub use config::Config;

@@ -1,5 +1,18 @@
-//! A well-behaved process: clock, config, logs, metrics, shutdown.
+//! A well-behaved process: clock, units, config, logs, metrics, shutdown.
 //!
-//! What every long-running program of ours does alike. It knows nothing of series or batches.
+//! What every long-running program of ours does alike. It knows nothing of series or batches, and
+//! no other crate of ours is used here.
+//!
+//! What it promises: no value of a key that holds a secret is printed, nothing here panics, and a
+//! process that was asked to stop ends within its deadline and says which task did not.
 
+pub mod backoff;
 pub mod clock;
+pub mod config;
+pub mod logs;
+pub mod metrics;
+pub mod shutdown;
+pub mod units;
+pub mod version;
+
+pub use units::{ByteSize, HumanDuration};

@@ -1,1 +1,35 @@
-//! spool
+//! Bytes on the agent's disk, in order, until told that they are safe elsewhere.
+//!
+//! A [`Spool`] takes records, numbers them from 1 without a hole, and gives them back lowest first
+//! until they are acknowledged. It knows nothing of what is in them.
+//!
+//! Promises:
+//! - What [`Spool::sync`] returned for is found again after `kill -9` and after power loss, until
+//!   it is acknowledged or a [`Loss`] that covers it is declared.
+//! - Only synced records are given out, so a number that anyone has seen is never given to other
+//!   bytes, however often the process restarts.
+//! - It never grows past its bound and never blocks at it: the oldest records go, and the loss is
+//!   kept on disk until the caller says that it was told.
+//! - A torn tail is cut at the last good record. A damaged segment is set aside into `damaged/`, its
+//!   good beginning kept, the rest declared lost; nothing unreadable is deleted.
+//! - A full disk is an error to try again later, and harms nothing that is there.
+//!
+//! It holds no clock, no threads and no logs: it returns facts, the caller acts on them. All I/O
+//! goes through [`Disk`]: [`Directory`] on a machine, [`MemoryDisk`] with its faults in tests.
+//! `FORMAT.md` beside this crate states every byte.
+
+mod directory;
+mod disk;
+mod error;
+mod loss;
+mod memory;
+mod record;
+mod spool;
+mod state;
+
+pub use directory::Directory;
+pub use disk::Disk;
+pub use error::Error;
+pub use loss::{LOSSES_MAX, Loss, Reason};
+pub use memory::MemoryDisk;
+pub use spool::{Config, Recovery, Spool};

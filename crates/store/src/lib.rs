@@ -1,1 +1,208 @@
-//! store
+//! Append once, find again, forget on time.
+//!
+//! A [`Store`] keeps batches of samples so that nothing it has acknowledged is lost when the
+//! process or the machine dies, and nothing is counted twice:
+//!
+//! 1. [`Store::define`] gives label sets their ids.
+//! 2. [`Store::commit`] writes batches *as received* to the journal, together with the agents' new
+//!    high-water marks and new series rows, in one synced write, and puts their samples into the
+//!    head. Many batches in one call share one sync.
+//! 3. [`Store::flush`] turns the head into chunks and drops the journal behind it, in one write.
+//! 4. [`Store::select`] reads head and chunks; [`Store::retain`] drops whole days.
+//!
+//! It is plain and synchronous: it takes `now`, returns facts, logs nothing and starts no thread.
+//! Any number of threads may read while one commits and one flushes. It does not know PromQL, gRPC
+//! or what an agent is beyond a name. RocksDB lives here, behind [`engine::Engine`], and nowhere
+//! else.
+
+pub mod engine;
+pub mod keys;
+
+mod chunk;
+mod flush;
+mod head;
+mod index;
+mod journal;
+mod labels;
+mod open;
+mod read;
+mod retain;
+mod state;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, RwLock};
+
+use engine::{Engine, EngineError};
+use roaring::RoaringBitmap;
+use series::{Labels, MetricKind};
+
+pub use flush::Flushed;
+pub use labels::Listing;
+pub use open::Recovery;
+pub use read::{Meter, Selected, Selection};
+pub use retain::Retained;
+pub use state::StateRow;
+pub use write::{Arrival, ArrivedBlock, Outcome};
+
+/// Number of a series in this store. Given by [`Store::define`], never by anyone else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesId(pub(crate) u32);
+
+impl SeriesId {
+    /// The bare number, for messages.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// What the store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine failed.
+    #[error("{doing}")]
+    Engine {
+        /// What the store was doing.
+        doing: &'static str,
+        /// What the engine says.
+        #[source]
+        source: EngineError,
+    },
+    /// An earlier write failed. What the disk holds is not known until it is opened again, so
+    /// nothing more is taken in (Rebello et al., "Can Applications Recover from fsync Failures?",
+    /// 2020).
+    #[error("an earlier write failed; nothing more is taken in until a restart")]
+    Poisoned,
+    /// The database was written by a later version.
+    #[error("the database has format version {found}, this program knows {known}")]
+    Version {
+        /// What the database says.
+        found: u8,
+        /// The newest known here.
+        known: u8,
+    },
+    /// There are no more series ids.
+    #[error("all series ids are used up")]
+    SeriesExhausted,
+    /// The caller of a read said to stop.
+    #[error("the read was stopped by its caller")]
+    Stopped,
+}
+
+impl Error {
+    /// Whether the same call may succeed later without a restart.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Engine { source, .. } => source.is_retryable(),
+            Self::Poisoned | Self::Version { .. } | Self::SeriesExhausted | Self::Stopped => false,
+        }
+    }
+}
+
+/// Which life of which agent's numbering a mark belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The life of the agent's spool.
+    pub epoch: u64,
+    /// The highest sequence that is durable.
+    pub sequence: u64,
+}
+
+/// Counters since the store was opened, and sizes now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Series in the index.
+    pub series: u64,
+    /// Samples in the head.
+    pub head_samples: u64,
+    /// Samples committed.
+    pub samples_total: u64,
+    /// Batches that were sent again and not counted again.
+    pub duplicate_batches_total: u64,
+    /// Samples written to chunks, and the bytes of those chunks with their keys and times.
+    pub chunk_samples_total: u64,
+    /// Bytes of chunks, keys and time columns written.
+    pub chunk_bytes_total: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+}
+
+/// The samples not yet in chunks: those still coming in, and those being flushed.
+#[derive(Debug, Default)]
+struct Heads {
+    active: head::Head,
+    frozen: Option<Arc<head::Head>>,
+}
+
+/// New rows that the next commit writes.
+#[derive(Debug, Default)]
+struct Staged {
+    series: Vec<(SeriesId, Arc<Labels>, MetricKind)>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    samples: AtomicU64,
+    duplicate_batches: AtomicU64,
+    chunk_samples: AtomicU64,
+    chunk_bytes: AtomicU64,
+}
+
+/// What only the committing thread needs.
+#[derive(Debug)]
+struct Journal {
+    next_position: u64,
+    marks: HashMap<String, Mark>,
+}
+
+/// A store of series over an [`Engine`].
+///
+/// Locks are taken in the order of the fields: `flushing`, `journal`, `index`, `staged`, `heads`,
+/// `partitions`.
+pub struct Store {
+    engine: Box<dyn Engine>,
+    poisoned: AtomicBool,
+    flushes: AtomicU32,
+    /// See [`Store::generation`].
+    generation: AtomicU64,
+    counters: Counters,
+    /// Held for a whole flush or retention, so that there is one at a time.
+    flushing: Mutex<()>,
+    /// Held for a commit, and by a flush for the moment in which it freezes the head.
+    journal: Mutex<Journal>,
+    index: RwLock<index::Index>,
+    staged: Mutex<Staged>,
+    heads: RwLock<Heads>,
+    /// Which series have chunks in each day.
+    partitions: RwLock<BTreeMap<u32, RoaringBitmap>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A thread that panicked while holding a lock left no half-made change: changes of memory come
+    // after the write, each in one step.
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub(crate) fn reading<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub(crate) fn writing<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

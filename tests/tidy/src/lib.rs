@@ -1,17 +1,61 @@
-//! The repository's own rules, as tests: see `tests/`.
+//! The repository's own rules, as functions; `tests/` applies them to this repository.
 //!
-//! The library part generates the code of `proto/`, for the freshness test and for
+//! A rule takes a root folder, a text or parsed data and returns its faults, one sentence each: an
+//! empty list means that all is well. So every rule is tried here on made-up trees that break it,
+//! because a rule that cannot fail holds nothing.
+//!
+//! | module | keeps |
+//! |---|---|
+//! | [`borders`] | which crate may use which, and which heavy dependency has which owner |
+//! | [`manifests`] | that crates inherit versions, lints and dependencies from the root |
+//! | [`sources`] | file lengths, names, and what may not be left lying in code |
+//! | [`pages`] | that documentation names only what exists |
+//! | [`contract`] | that `proto/` is commented and no number in it changes its meaning |
+//!
+//! [`generate`] makes the code of `proto/`, for the freshness test and for
 //! `cargo run -p tidy --bin generate`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use prost::Message;
+use prost_types::FileDescriptorSet;
+
+pub mod borders;
+pub mod contract;
+pub mod manifests;
+pub mod pages;
+pub mod sources;
+pub mod tree;
 
 /// The root of the repository.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .map(Path::to_owned)
+        .unwrap_or_default()
+}
+
+/// Compiles all files under `proto/vedette/v1` of a repository, comments included.
+///
+/// # Errors
+/// When one of them cannot be read or does not compile.
+pub fn compile(root: &Path) -> Result<FileDescriptorSet> {
+    let proto = root.join("proto");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(proto.join("vedette/v1")).context("listing proto/vedette/v1")? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    protox::compile(&files, [&proto]).context("compiling proto/")
 }
 
 /// Generates the Rust code and the descriptor set of all files under `proto/` into `out`.
@@ -19,16 +63,7 @@ pub fn root() -> PathBuf {
 /// # Errors
 /// When a proto file does not compile or `out` cannot be written.
 pub fn generate(out: &Path) -> Result<()> {
-    let proto = root().join("proto");
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(proto.join("vedette/v1")).context("listing proto/vedette/v1")? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "proto") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    let descriptors = protox::compile(&files, [&proto]).context("compiling proto/")?;
+    let descriptors = compile(&root())?;
     let mut for_reflection = descriptors.clone();
     for file in &mut for_reflection.file {
         file.source_code_info = None;

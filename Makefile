@@ -1,0 +1,81 @@
+# Everything a person does with this repository. `make` alone says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VEDETTE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vedette
+CARGO_TARGET_DIR ?= $(VEDETTE_CACHE)/target
+
+export CARGO_TARGET_DIR
+# Only the scripts in tools/ are told: to our programs every VEDETTE_ variable is a setting. The
+# demo gets its seconds as a flag.
+unexport VEDETTE_CACHE DEMO_SECONDS
+with_cache = VEDETTE_CACHE="$(VEDETTE_CACHE)"
+
+# Each recipe asks for the environment when it runs, because `setup` may just have changed it.
+in_env = environment="$$($(with_cache) tools/env.sh)"; eval "$$environment";
+step = tools/step.sh
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what is missing to build and test, and nothing else
+	@$(with_cache) tools/setup.sh test
+
+# What a build needs, without what only tests need.
+.PHONY: setup-build
+setup-build:
+	@$(with_cache) tools/setup.sh build
+
+.PHONY: env
+env: ## Print the environment for a shell of your own: eval "$(make -s env)"
+	@$(with_cache) tools/setup.sh build
+	@$(with_cache) tools/env.sh
+
+.PHONY: build
+build: setup-build ## Build the programs for development
+	@$(in_env) cargo build --locked
+
+.PHONY: fmt
+fmt: ## Format all Rust code
+	@$(in_env) cargo fmt --all
+
+.PHONY: lint
+lint: setup ## Check format, lints, documentation links and (with cargo-deny) dependencies
+	@$(in_env) $(step) format cargo fmt --all --check
+	@$(in_env) $(step) clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(in_env) RUSTDOCFLAGS="-D warnings" $(step) docs \
+		cargo doc --workspace --no-deps --locked --quiet
+	@$(in_env) if command -v cargo-deny >/dev/null; then \
+		$(step) dependencies cargo deny --locked check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed: dependencies are not checked against deny.toml"; \
+	fi
+
+.PHONY: test
+test: lint ## Check everything: lints, then all tests and the examples in the documentation
+	@$(in_env) $(step) programs cargo build --workspace --bins --locked
+	@$(in_env) $(step) tests cargo test --workspace --locked
+
+.PHONY: bench
+bench: setup-build ## Run the benches; BENCH picks by name
+	@$(in_env) cargo bench -p benches --locked -- $(BENCH)
+
+.PHONY: demo
+demo: setup-build ## Run a whole fleet on this machine, until Ctrl-C or for DEMO_SECONDS
+	@$(in_env) cargo build --release --locked
+	@"$(CARGO_TARGET_DIR)/release/vedette" demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+.PHONY: dist
+dist: setup-build ## Build the programs as they are shipped
+	@$(in_env) VEDETTE_BUILD_REVISION="$$(git describe --always --dirty)" \
+		cargo build --profile dist --locked
+	@cd "$(CARGO_TARGET_DIR)/dist" && pwd && \
+		ls -l vedette vedette-agent vedette-coordinator vedette-fleet
+
+.PHONY: clean-cache
+clean-cache: ## Delete builds and tools in the cache, RocksDB (16 minutes) among them
+	cd "$(VEDETTE_CACHE)" && rm -rf target venv tools rocksdb setup.lock

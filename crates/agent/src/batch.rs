@@ -1,0 +1,186 @@
+//! Gathering: snapshots of one interval become columns, one block for each source.
+//!
+//! A source (a collector, a target) says the same series again and again. So each series gets a
+//! column the first time it is said, and from then on costs one hash lookup and eight bytes. The
+//! names of a block are encoded once and used again for as long as they are the same.
+
+mod source;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use series::{LabelsBuilder, Snapshot, Timestamp};
+use wire::Message;
+use wire::proto::{SpooledBatch, SpooledBlock};
+
+use source::Source;
+
+/// Bytes of blocks that go into one record. A block larger than that is a record alone.
+const RECORD_BYTES_TARGET: usize = 1024 * 1024;
+/// Cuts that a source may miss before it is forgotten.
+const IDLE_CUTS_MAX: u32 = 10;
+/// Most samples held between two cuts; what comes beyond is dropped and counted.
+const SAMPLES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What came from one source at one instant.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    /// The source, as a key: the same for the same collector or target.
+    pub source: Arc<str>,
+    /// Labels that its series get where they do not have them: `job`, `instance`.
+    pub labels: Arc<[(String, String)]>,
+    /// The instant.
+    pub at: Timestamp,
+    /// What was found.
+    pub snapshot: Snapshot,
+}
+
+/// A record for the spool, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// An encoded [`SpooledBatch`].
+    pub bytes: Vec<u8>,
+    /// Its samples, stale markers left out.
+    pub samples: u64,
+    /// Its stale markers.
+    pub stale: u64,
+}
+
+/// What was not taken in, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Samples beyond the bound of one interval.
+    pub over_limit: u64,
+    /// Samples whose series was said twice at one instant; the first counts.
+    pub duplicate: u64,
+    /// Samples whose labels together with those of the agent are refused.
+    pub bad_labels: u64,
+}
+
+/// Gathers until it is cut.
+#[derive(Debug)]
+pub struct Batcher {
+    /// Labels that every series gets: `node` and those of the configuration.
+    labels: Vec<(String, String)>,
+    sources: HashMap<Arc<str>, Source>,
+    samples: u64,
+    dropped: Dropped,
+}
+
+impl Batcher {
+    /// A batcher whose series all carry `labels`.
+    #[must_use]
+    pub fn new(labels: Vec<(String, String)>) -> Self {
+        Self {
+            labels,
+            sources: HashMap::new(),
+            samples: 0,
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// Takes in what was gathered.
+    pub fn push(&mut self, gathered: Gathered) {
+        let count = gathered.snapshot.samples.len() as u64;
+        if self.samples + count > SAMPLES_MAX {
+            self.dropped.over_limit += count;
+            return;
+        }
+        self.samples += count;
+        if !self.sources.contains_key(&gathered.source) {
+            self.sources
+                .insert(Arc::clone(&gathered.source), Source::default());
+        }
+        let Some(source) = self.sources.get_mut(&gathered.source) else {
+            return;
+        };
+        source.begin(gathered.at);
+        let families = &gathered.snapshot.families;
+        for sample in gathered.snapshot.samples {
+            let slot = source.slot(&sample.labels, families, |labels| {
+                let mut builder = LabelsBuilder::from_labels(labels);
+                for (name, value) in gathered.labels.iter() {
+                    if builder.get(name).is_empty() {
+                        builder.set(name, value);
+                    }
+                }
+                // The agent's own labels win: a target cannot speak for another node.
+                for (name, value) in &self.labels {
+                    builder.set(name, value);
+                }
+                builder.build()
+            });
+            match slot {
+                Some(slot) => {
+                    if !source.push(slot, sample.at, sample.value) {
+                        self.dropped.duplicate += 1;
+                    }
+                }
+                None => self.dropped.bad_labels += 1,
+            }
+        }
+    }
+
+    /// Samples gathered since the last cut.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// What was dropped since the last time this was asked.
+    pub fn take_dropped(&mut self) -> Dropped {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Everything gathered so far as records; what is gathered from now on goes into the next.
+    pub fn cut(&mut self) -> Vec<Record> {
+        self.samples = 0;
+        let mut records = Vec::new();
+        let mut open = Open::default();
+        let mut sources: Vec<_> = self.sources.iter_mut().collect();
+        sources.sort_by(|a, b| a.0.cmp(b.0));
+        for (_, source) in sources {
+            for block in source.cut() {
+                let size = block.names.len() + block.columns.len();
+                if open.bytes > 0 && open.bytes + size > RECORD_BYTES_TARGET {
+                    records.push(std::mem::take(&mut open).close());
+                }
+                open.bytes += size;
+                open.samples += block.samples;
+                open.stale += block.stale;
+                open.batch.blocks.push(SpooledBlock {
+                    series_list: block.names,
+                    columns: block.columns.into(),
+                });
+            }
+        }
+        if open.bytes > 0 {
+            records.push(open.close());
+        }
+        self.sources
+            .retain(|_, source| source.idle_cuts() <= IDLE_CUTS_MAX);
+        records
+    }
+}
+
+/// A record that is being filled.
+#[derive(Default)]
+struct Open {
+    batch: SpooledBatch,
+    bytes: usize,
+    samples: u64,
+    stale: u64,
+}
+
+impl Open {
+    fn close(self) -> Record {
+        Record {
+            bytes: self.batch.encode_to_vec(),
+            samples: self.samples,
+            stale: self.stale,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

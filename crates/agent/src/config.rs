@@ -1,0 +1,311 @@
+//! What can be set. `deploy/config/agent.toml` is the documentation of every key.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use daemon::logs::LogConfig;
+use daemon::units::{ByteSize, HumanDuration};
+use serde::{Deserialize, Serialize};
+use wire::ingest::AgentId;
+
+/// The agent's configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Name of this agent, unique in the fleet; the host's name when empty.
+    pub agent_id: String,
+    /// URL of the coordinator's gRPC port.
+    pub coordinator: String,
+    /// Where the spool lies.
+    pub state_dir: PathBuf,
+    /// How often collectors and targets are read.
+    pub collect_interval: HumanDuration,
+    /// How often what was read is sent; spread over the fleet by the agent's name.
+    pub sync_interval: HumanDuration,
+    /// Labels that every series of this agent gets.
+    pub labels: BTreeMap<String, String>,
+    /// Addresses of Prometheus endpoints to read.
+    pub scrape: Vec<String>,
+    /// How endpoints are read.
+    pub scraping: ScrapingConfig,
+    /// What is read of the node itself.
+    pub collectors: CollectorsConfig,
+    /// What is kept on disk until the coordinator has it.
+    pub spool: SpoolConfig,
+    /// How long a drain may take; what is not acknowledged by then stays in the spool.
+    pub drain_timeout: HumanDuration,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            agent_id: String::new(),
+            coordinator: "http://127.0.0.1:7700".to_owned(),
+            state_dir: PathBuf::from("vedette-agent-state"),
+            collect_interval: HumanDuration::from_secs(5),
+            sync_interval: HumanDuration::from_secs(60),
+            labels: BTreeMap::new(),
+            scrape: Vec::new(),
+            scraping: ScrapingConfig::default(),
+            collectors: CollectorsConfig::default(),
+            spool: SpoolConfig::default(),
+            drain_timeout: HumanDuration::from_secs(10),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// How endpoints are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScrapingConfig {
+    /// The label `job` of targets that name none.
+    pub job: String,
+    /// How long one reading may take; cut to the collect interval where that is shorter.
+    pub timeout: HumanDuration,
+    /// Whether an endpoint's own labels win over `job`, `instance` and the target's labels.
+    pub honor_labels: bool,
+    /// A file of further targets in Prometheus' `file_sd` form, read anew when it changes.
+    pub targets_file: Option<PathBuf>,
+    /// How often that file is looked at.
+    pub targets_poll: HumanDuration,
+    /// Largest page, after decompression.
+    pub page_max: ByteSize,
+}
+
+impl Default for ScrapingConfig {
+    fn default() -> Self {
+        Self {
+            job: "scrape".to_owned(),
+            timeout: HumanDuration::from_secs(10),
+            honor_labels: false,
+            targets_file: None,
+            targets_poll: HumanDuration::from_secs(5),
+            page_max: ByteSize::mib(64),
+        }
+    }
+}
+
+/// What is read of the node itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollectorsConfig {
+    /// The host: `/proc` and `/sys`.
+    pub host: HostSwitch,
+    /// The GPUs: NVML.
+    pub gpu: GpuSwitch,
+}
+
+/// The host collector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostSwitch {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Root of the host's file tree: other than `/` in a container.
+    pub root: PathBuf,
+    /// Where procfs is mounted.
+    pub proc: PathBuf,
+    /// Where sysfs is mounted.
+    pub sys: PathBuf,
+    /// Whether processes are counted by state, which reads one file for each.
+    pub processes: bool,
+}
+
+impl Default for HostSwitch {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            root: "/".into(),
+            proc: "/proc".into(),
+            sys: "/sys".into(),
+            processes: true,
+        }
+    }
+}
+
+/// The GPU collector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GpuSwitch {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// The driver's library, when the system's own search does not find it.
+    pub library: Option<PathBuf>,
+    /// How long one round may take before the driver is said to be unresponsive.
+    pub deadline: HumanDuration,
+}
+
+impl Default for GpuSwitch {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            library: None,
+            deadline: HumanDuration::from_secs(5),
+        }
+    }
+}
+
+/// What is kept on disk until the coordinator has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpoolConfig {
+    /// Most bytes; past it the oldest go, and are counted.
+    pub bytes_max: ByteSize,
+    /// Bytes of one file; space is freed in units of it.
+    pub segment_bytes: ByteSize,
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: ByteSize::gib(1),
+            segment_bytes: ByteSize::mib(4),
+        }
+    }
+}
+
+/// A value that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It lies outside its bounds.
+    #[error("{path} {problem}")]
+    Value {
+        /// The key.
+        path: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The name of the agent is not usable.
+    #[error("agent_id {given:?} cannot be used")]
+    AgentId {
+        /// The name.
+        given: String,
+        /// Why not.
+        #[source]
+        source: wire::ingest::ProtocolError,
+    },
+}
+
+impl Config {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// Names the first key whose value cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |path, problem: &str| {
+            Err(ConfigError::Value {
+                path,
+                problem: problem.to_owned(),
+            })
+        };
+        let (collect, sync) = (
+            self.collect_interval.as_duration(),
+            self.sync_interval.as_duration(),
+        );
+        if collect < Duration::from_millis(100) {
+            return bad("collect_interval", "is under \"100ms\"");
+        }
+        if sync < Duration::from_secs(1) {
+            return bad("sync_interval", "is under \"1s\"");
+        }
+        if sync < collect {
+            return bad("sync_interval", "is shorter than collect_interval");
+        }
+        if !self.agent_id.is_empty() {
+            self.agent_id()?;
+        }
+        let labels = self
+            .labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        if let Err(error) = series::Labels::new(&labels.collect::<Vec<_>>()) {
+            return bad("labels", &format!("cannot be used: {error}"));
+        }
+        let reserved = ["__name__", "node"];
+        if let Some(name) = reserved
+            .into_iter()
+            .find(|name| self.labels.contains_key(*name))
+        {
+            return bad(
+                "labels",
+                &format!("hold {name:?}, which the agent sets itself"),
+            );
+        }
+        if !self.coordinator.starts_with("http://") && !self.coordinator.starts_with("https://") {
+            return bad(
+                "coordinator",
+                "is no URL such as \"http://coordinator:7700\"",
+            );
+        }
+        if self.spool.segment_bytes.as_u64() < RECORD_BYTES_MAX as u64 {
+            return bad(
+                "spool.segment_bytes",
+                "is under \"4MiB\", the largest record",
+            );
+        }
+        if self.spool.bytes_max.as_u64() / 2 < self.spool.segment_bytes.as_u64() {
+            return bad("spool.bytes_max", "is under twice spool.segment_bytes");
+        }
+        for address in &self.scrape {
+            if let Err(error) = crate::collect::scrape::Target::new(address, &self.scraping.job) {
+                return bad(
+                    "scrape",
+                    &format!("holds {address:?}: {}", crate::chain(&error)),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The agent's name: what is set, or the host's name.
+    ///
+    /// # Errors
+    /// When the name holds what a name may not.
+    pub fn agent_id(&self) -> Result<AgentId, ConfigError> {
+        let given = if self.agent_id.is_empty() {
+            rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned()
+        } else {
+            self.agent_id.clone()
+        };
+        AgentId::try_from(given.clone()).map_err(|source| ConfigError::AgentId { given, source })
+    }
+}
+
+/// Largest spool record with its heads; a batch must fit one message.
+const RECORD_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn each_bad_value_is_named() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(
+            refused(|c| c.sync_interval = HumanDuration::from_secs(1)).starts_with("sync_interval")
+        );
+        assert!(refused(|c| c.agent_id = "a b".to_owned()).starts_with("agent_id \"a b\""));
+        assert!(refused(|c| c.coordinator = "host:7700".to_owned()).starts_with("coordinator"));
+        assert!(refused(|c| c.scrape = vec!["ftp://x".to_owned()]).starts_with("scrape holds"));
+        assert!(
+            refused(|c| c.labels = BTreeMap::from([("node".to_owned(), "x".to_owned())]))
+                .contains("sets itself")
+        );
+    }
+}

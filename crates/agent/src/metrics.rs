@@ -1,0 +1,270 @@
+//! Names of the agent's own metrics, all of them. They are samples like any other.
+
+use std::sync::Arc;
+
+use daemon::metrics::{
+    Counter, Gauge, Histogram, MetricFamily, MetricKind as Kind, Registry, process_families,
+};
+use series::{MetricKind, Snapshot};
+
+use crate::batch::Dropped;
+use crate::collect::scrape::{FailureReason, SkipReason, StatsHandle};
+
+/// Handles to the counters of one collector.
+#[derive(Clone, Debug)]
+pub struct CollectorMetrics {
+    /// 1 while it reads, 0 while what it reads is not there or fails.
+    pub up: Gauge,
+    /// How long one round takes.
+    pub seconds: Histogram,
+    /// Rounds left out because the one before was not done.
+    pub skipped: Counter,
+    /// Rounds that failed.
+    pub failures: Counter,
+}
+
+/// Handles to everything else.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Where they are gathered.
+    pub registry: Registry,
+    /// Samples put into the spool.
+    pub spooled_samples: Counter,
+    /// Batches put into the spool.
+    pub spooled_batches: Counter,
+    /// Bytes of the spool.
+    pub spool_bytes: Gauge,
+    /// Batches in the spool that are not acknowledged.
+    pub spool_pending: Gauge,
+    /// Batches lost by the spool (damage, overflow).
+    pub spool_lost: Counter,
+    /// Times that the spool could not take a batch in.
+    pub spool_failures: Counter,
+    /// Bytes of definitions and batches sent.
+    pub sent_bytes: Counter,
+    /// Batches sent, those sent again included.
+    pub sent_batches: Counter,
+    /// Batches acknowledged.
+    pub acknowledged: Counter,
+    /// Batches that the coordinator refused for good.
+    pub refused: Counter,
+    /// From sending a batch to its acknowledgement.
+    pub acknowledge_seconds: Histogram,
+    /// 1 while the stream to the coordinator stands.
+    pub connected: Gauge,
+    /// Connections begun.
+    pub connects: Counter,
+    /// Events recorded by the coordinator.
+    pub events: Counter,
+    /// Events dropped because too many waited.
+    pub events_dropped: Counter,
+    /// Samples dropped while gathering: over the limit, said twice, bad labels.
+    pub dropped: [Counter; 3],
+    /// Keys in the configuration that mean nothing.
+    pub config_unknown_keys: Gauge,
+}
+
+const VALID: &str = "the names are constants and a test builds them all";
+
+impl Metrics {
+    /// Registers everything but the collectors.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let registry = Registry::new();
+        let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
+        let gauge = |name, help| {
+            let gauge = registry.gauge(name, help, &[]).expect(VALID);
+            gauge.set(0.0);
+            gauge
+        };
+        let dropped = ["over_limit", "duplicate", "bad_labels"].map(|reason| {
+            let help = "Samples dropped while gathering, by reason.";
+            let labels = [("reason", reason)];
+            registry
+                .counter("vedette_agent_dropped_samples_total", help, &labels)
+                .expect(VALID)
+        });
+        let metrics = Self {
+            spooled_samples: counter("vedette_agent_spooled_samples_total", "Samples spooled."),
+            spooled_batches: counter("vedette_agent_spooled_batches_total", "Batches spooled."),
+            spool_bytes: gauge("vedette_agent_spool_bytes", "Bytes of the spool."),
+            spool_pending: gauge("vedette_agent_spool_pending", "Batches not acknowledged."),
+            spool_lost: counter("vedette_agent_spool_lost_total", "Batches the spool lost."),
+            spool_failures: counter("vedette_agent_spool_failures_total", "Spool writes failed."),
+            sent_bytes: counter("vedette_agent_sent_bytes_total", "Bytes sent."),
+            sent_batches: counter("vedette_agent_sent_batches_total", "Batches sent."),
+            acknowledged: counter("vedette_agent_acknowledged_total", "Batches acknowledged."),
+            refused: counter("vedette_agent_refused_total", "Batches refused for good."),
+            acknowledge_seconds: registry
+                .histogram(
+                    "vedette_agent_acknowledge_seconds",
+                    "From sending to acknowledgement.",
+                    &[],
+                )
+                .expect(VALID),
+            connected: gauge("vedette_agent_connected", "Whether the stream stands."),
+            connects: counter("vedette_agent_connects_total", "Connections begun."),
+            events: counter("vedette_agent_events_total", "Events recorded."),
+            events_dropped: counter("vedette_agent_events_dropped_total", "Events dropped."),
+            dropped,
+            config_unknown_keys: gauge(
+                "vedette_agent_config_unknown_keys",
+                "Keys in the configuration that mean nothing.",
+            ),
+            registry,
+        };
+        metrics.registry.collector(process_families);
+        metrics
+            .registry
+            .collector(|| vec![daemon::version::BuildInfo::current().family()]);
+        Arc::new(metrics)
+    }
+
+    /// The counters of the collector `name`.
+    #[must_use]
+    pub fn collector(&self, name: &'static str) -> CollectorMetrics {
+        let labels = [("collector", name)];
+        let registry = &self.registry;
+        let counter = |name, help| registry.counter(name, help, &labels).expect(VALID);
+        CollectorMetrics {
+            up: registry
+                .gauge(
+                    "vedette_agent_collector_up",
+                    "Whether the collector reads.",
+                    &labels,
+                )
+                .expect(VALID),
+            seconds: registry
+                .histogram(
+                    "vedette_agent_collector_seconds",
+                    "One round of a collector.",
+                    &labels,
+                )
+                .expect(VALID),
+            skipped: counter(
+                "vedette_agent_collector_skipped_total",
+                "Rounds left out because the one before was not done.",
+            ),
+            failures: counter(
+                "vedette_agent_collector_failures_total",
+                "Rounds that failed.",
+            ),
+        }
+    }
+
+    /// Adds up what was dropped while gathering.
+    pub fn count_dropped(&self, dropped: Dropped) {
+        let [over_limit, duplicate, bad_labels] = &self.dropped;
+        over_limit.add(dropped.over_limit);
+        duplicate.add(dropped.duplicate);
+        bad_labels.add(dropped.bad_labels);
+    }
+
+    /// Adds what the scrape pool counts.
+    pub fn watch_scrapes(&self, stats: StatsHandle) {
+        self.registry.collector(move || {
+            let stats = stats.read();
+            let counter = |name, help| MetricFamily::new(name, help, Kind::Counter);
+            let mut failed = counter(
+                "vedette_agent_scrapes_failed_total",
+                "Scrapes without a page, by reason.",
+            );
+            for reason in FailureReason::ALL {
+                failed.push(
+                    &[("reason", reason.as_str())],
+                    float(stats.failed_for(reason)),
+                );
+            }
+            let mut skipped = counter(
+                "vedette_agent_scrapes_skipped_total",
+                "Scrapes not made, by reason.",
+            );
+            for reason in SkipReason::ALL {
+                skipped.push(
+                    &[("reason", reason.as_str())],
+                    float(stats.skipped_for(reason)),
+                );
+            }
+            let targets = MetricFamily::new(
+                "vedette_agent_scrape_targets",
+                "Targets being read.",
+                Kind::Gauge,
+            );
+            vec![
+                targets.with(&[], float(stats.targets)),
+                counter(
+                    "vedette_agent_scrapes_total",
+                    "Scrapes that brought a page.",
+                )
+                .with(&[], float(stats.done)),
+                failed,
+                skipped,
+                counter(
+                    "vedette_agent_scraped_bytes_total",
+                    "Bytes of pages, decompressed.",
+                )
+                .with(&[], float(stats.page_bytes)),
+                counter(
+                    "vedette_agent_scrape_lines_refused_total",
+                    "Lines of pages refused.",
+                )
+                .with(&[], float(stats.lines_refused)),
+                counter(
+                    "vedette_agent_targets_file_errors_total",
+                    "Unusable targets files.",
+                )
+                .with(&[], float(stats.targets_file_errors)),
+            ]
+        });
+    }
+
+    /// Everything as it is now, as samples.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for family in self.registry.gather() {
+            let kind = match family.kind {
+                Kind::Counter => MetricKind::Counter,
+                Kind::Gauge => MetricKind::Gauge,
+                Kind::Histogram => MetricKind::Histogram,
+                Kind::Info => MetricKind::Info,
+            };
+            snapshot.family(family.name, kind, family.help);
+            for sample in family.samples {
+                let name = format!("{}{}", family.name, sample.suffix);
+                let labels: Vec<(&str, &str)> = sample
+                    .labels
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
+                snapshot.push(&name, &labels, sample.value);
+            }
+        }
+        snapshot
+    }
+}
+
+/// A count as a metric value; exact below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_are_valid_samples() {
+        let metrics = Metrics::new();
+        metrics.collector("host").up.set(1.0);
+        metrics.watch_scrapes(StatsHandle::default());
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.refused, 0);
+        let up = snapshot
+            .samples
+            .iter()
+            .find(|sample| sample.labels.metric_name() == "vedette_agent_collector_up");
+        assert_eq!(up.unwrap().labels.get("collector"), "host");
+    }
+}

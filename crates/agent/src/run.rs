@@ -1,0 +1,398 @@
+//! All of it together, from start to drain.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::SharedClock;
+use daemon::shutdown::Shutdown;
+use series::Timestamp;
+use spool::{Directory, Spool};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::batch::{Batcher, Gathered};
+use crate::collect::gpu::{Gpu, GpuConfig};
+use crate::collect::host::{Host, HostConfig};
+use crate::collect::scrape::pool::TargetsFile;
+use crate::collect::scrape::targets_file::Defaults;
+use crate::collect::scrape::{PoolConfig, Scrape, ScrapePool, Target};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::schedule::Schedule;
+use crate::sync::{Bulk, Identity};
+use crate::urgent::{Happened, Lane, queue};
+
+/// Snapshots that may wait for the batcher.
+const GATHERED_MAX: usize = 256;
+/// Targets whose failure is told in the log until they work again.
+const FAILING_MAX: usize = 10_000;
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot work.
+    #[error("the configuration cannot be used")]
+    Config(#[from] crate::config::ConfigError),
+    /// The state folder cannot be used.
+    #[error("making the state folder {}", path.display())]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The spool cannot be opened.
+    #[error("opening the spool in {}; is another agent running on it?", path.display())]
+    Spool {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: spool::Error,
+    },
+    /// A target cannot be read.
+    #[error("setting up the targets")]
+    Target(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The coordinator's URL cannot be used.
+    #[error("using the coordinator's URL {url}")]
+    Coordinator {
+        /// The URL.
+        url: String,
+        /// Why not.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// A thread could not be started.
+    #[error("starting a collector")]
+    Thread(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether starting again may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Target(_) | Self::Coordinator { .. } => false,
+            Self::StateDir { .. } | Self::Thread(_) => true,
+            Self::Spool { source, .. } => source.is_retryable(),
+        }
+    }
+}
+
+/// Starts all tasks under `shutdown` and returns.
+///
+/// # Errors
+/// When the spool cannot be opened or the configuration cannot work.
+pub fn start(
+    config: &Config,
+    clock: &SharedClock,
+    shutdown: &Shutdown,
+    metrics: &Arc<Metrics>,
+) -> Result<(), Error> {
+    config.validate()?;
+    let agent_id = config.agent_id()?;
+    let outbox = Outbox::new(open_spool(config, clock)?, Arc::clone(metrics));
+    let identity = Identity {
+        agent_id: agent_id.clone(),
+        epoch: outbox.epoch(),
+        labels: config.labels.clone(),
+        clock: Arc::clone(clock),
+    };
+    let channel = connect(&config.coordinator)?;
+    let (urgent, events) = queue(metrics, Arc::clone(clock));
+    let (out, gathered) = mpsc::channel(GATHERED_MAX);
+    let schedule = Schedule {
+        every: config.collect_interval.as_duration(),
+        out,
+        urgent: urgent.clone(),
+        clock: Arc::clone(clock),
+        shutdown: shutdown.clone(),
+    };
+    start_collectors(config, &schedule, agent_id.as_str(), metrics)?;
+    start_scrapes(config, &schedule, metrics)?;
+    let own = own_metrics(
+        schedule,
+        source_labels("vedette-agent", agent_id.as_str()),
+        Arc::clone(metrics),
+    );
+    drop(shutdown.spawn("own metrics", own));
+    let (wishes, wished) = watch::channel(None);
+    let labels = std::iter::once(("node".to_owned(), agent_id.as_str().to_owned()));
+    let cutter = Cutter {
+        batcher: Batcher::new(labels.chain(config.labels.clone()).collect()),
+        outbox: outbox.clone(),
+        every: config.sync_interval.as_duration(),
+        wished,
+        seed: outbox.epoch(),
+        metrics: Arc::clone(metrics),
+    };
+    drop(shutdown.spawn_essential("batches", cutter.run(gathered, shutdown.clone())));
+    // Half of the drain is left for the last acknowledgements to be noted on disk.
+    let last_call = config.drain_timeout.as_duration() / 2;
+    let lane = Lane {
+        identity: identity.clone(),
+        channel: channel.clone(),
+        events,
+        metrics: Arc::clone(metrics),
+    };
+    drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
+    let sync = Bulk {
+        identity,
+        channel,
+        outbox,
+        interval: wishes,
+        metrics: Arc::clone(metrics),
+    };
+    drop(shutdown.spawn("sync", sync.run(shutdown.clone(), last_call)));
+    urgent.send(Happened::new(
+        "agent_started",
+        "info",
+        format!("agent {agent_id} started"),
+    ));
+    Ok(())
+}
+
+fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
+    let path = config.state_dir.join("spool");
+    std::fs::create_dir_all(&path).map_err(|source| Error::StateDir {
+        path: path.clone(),
+        source,
+    })?;
+    let limits = spool::Config {
+        bytes_max: config.spool.bytes_max.as_u64(),
+        segment_bytes: config.spool.segment_bytes.as_u64(),
+        epoch_if_new: clock.wall_millis().max(1).cast_unsigned(),
+    };
+    let failed = |source| Error::Spool {
+        path: path.clone(),
+        source,
+    };
+    let disk = Directory::open(&path).map_err(failed)?;
+    let (spool, recovery) = Spool::open(disk, limits).map_err(failed)?;
+    tracing::info!(
+        epoch = spool.epoch(),
+        pending = recovery.pending,
+        cut_bytes = recovery.cut_bytes,
+        "spool opened"
+    );
+    for file in &recovery.set_aside {
+        tracing::error!(file, "a damaged part of the spool was set aside");
+    }
+    Ok(spool)
+}
+
+fn connect(url: &str) -> Result<Channel, Error> {
+    let failed = |source| Error::Coordinator {
+        url: url.to_owned(),
+        source,
+    };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}
+
+/// The labels of a source on this node.
+fn source_labels(job: &str, node: &str) -> Arc<[(String, String)]> {
+    [
+        ("job".to_owned(), job.to_owned()),
+        ("instance".to_owned(), node.to_owned()),
+    ]
+    .into()
+}
+
+fn start_collectors(
+    config: &Config,
+    schedule: &Schedule,
+    node: &str,
+    metrics: &Metrics,
+) -> Result<(), Error> {
+    let host = &config.collectors.host;
+    if host.enabled {
+        let settings = HostConfig {
+            proc: host.proc.clone(),
+            sys: host.sys.clone(),
+            root: host.root.clone(),
+            processes: host.processes,
+            ..HostConfig::default()
+        };
+        let collector = Host::new(settings, Arc::clone(&schedule.clock));
+        let labels = source_labels("node", node);
+        schedule
+            .start(collector, labels, metrics.collector("host"))
+            .map_err(Error::Thread)?;
+    }
+    let gpu = &config.collectors.gpu;
+    if gpu.enabled {
+        let settings = GpuConfig {
+            library: gpu.library.clone(),
+            deadline: gpu.deadline.as_duration(),
+            ..GpuConfig::default()
+        };
+        let collector = Gpu::new(settings, Arc::clone(&schedule.clock));
+        let watched = schedule
+            .urgent
+            .clone()
+            .watch_gpus(collector.events(), schedule.shutdown.clone());
+        drop(schedule.shutdown.spawn("gpu events", watched));
+        let labels = source_labels("gpu", node);
+        schedule
+            .start(collector, labels, metrics.collector("gpu"))
+            .map_err(Error::Thread)?;
+    }
+    Ok(())
+}
+
+fn start_scrapes(config: &Config, schedule: &Schedule, metrics: &Metrics) -> Result<(), Error> {
+    let scraping = &config.scraping;
+    let every = config.collect_interval.as_duration();
+    let timeout = scraping.timeout.as_duration().min(every);
+    let mut targets = Vec::with_capacity(config.scrape.len());
+    for address in &config.scrape {
+        let target = Target::new(address, &scraping.job)
+            .and_then(|target| target.with_times(every, timeout))
+            .map_err(|error| Error::Target(error.into()))?;
+        targets.push(target.with_honor_labels(scraping.honor_labels));
+    }
+    let targets_file = scraping.targets_file.clone().map(|path| TargetsFile {
+        path,
+        poll_interval: scraping.targets_poll.as_duration(),
+        defaults: Defaults {
+            job: scraping.job.clone(),
+            interval: every,
+            timeout,
+            honor_labels: scraping.honor_labels,
+        },
+    });
+    if targets.is_empty() && targets_file.is_none() {
+        return Ok(());
+    }
+    let body_bytes_max = scraping.page_max.as_usize();
+    let settings = PoolConfig {
+        targets,
+        targets_file,
+        body_bytes_max,
+        ..PoolConfig::default()
+    };
+    let (scrapes, read) = mpsc::channel(GATHERED_MAX);
+    let pool = ScrapePool::new(settings, Arc::clone(&schedule.clock), scrapes)
+        .map_err(|error| Error::Target(error.into()))?;
+    metrics.watch_scrapes(pool.stats());
+    let shutdown = &schedule.shutdown;
+    drop(shutdown.spawn("scrapes", pool.run(shutdown.token())));
+    drop(shutdown.spawn("scraped pages", forward(read, schedule.out.clone())));
+    Ok(())
+}
+
+/// Hands pages on to the batcher, and says when a target begins or ceases to fail.
+async fn forward(mut scrapes: mpsc::Receiver<Scrape>, out: mpsc::Sender<Gathered>) {
+    let mut failing: HashSet<String> = HashSet::new();
+    while let Some(scrape) = scrapes.recv().await {
+        let url = scrape.target.shown_url();
+        match &scrape.failure {
+            Some(error) if failing.len() < FAILING_MAX && failing.insert(url.clone()) => {
+                tracing::warn!(url, error = crate::chain(error), "target cannot be read");
+            }
+            Some(_) => {}
+            None if failing.remove(&url) => tracing::info!(url, "target can be read again"),
+            None => {}
+        }
+        let gathered = Gathered {
+            // The labels are part of the name: one URL may be read as two targets.
+            source: Arc::from(format!("{url} {}", scrape.target.labels())),
+            labels: [].into(),
+            at: scrape.at,
+            snapshot: scrape.snapshot,
+        };
+        if out.send(gathered).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metrics: Arc<Metrics>) {
+    let mut ticks = interval(schedule.every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = schedule.shutdown.draining() => return,
+            _ = ticks.tick() => {}
+        }
+        let gathered = Gathered {
+            source: Arc::from("vedette-agent"),
+            labels: Arc::clone(&labels),
+            at: Timestamp::from_millis(schedule.clock.wall_millis()),
+            snapshot: metrics.snapshot(),
+        };
+        if schedule.out.send(gathered).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Gathers, and cuts a batch each sync interval.
+struct Cutter {
+    batcher: Batcher,
+    outbox: Outbox,
+    every: Duration,
+    /// The interval that the coordinator wishes instead.
+    wished: watch::Receiver<Option<Duration>>,
+    seed: u64,
+    metrics: Arc<Metrics>,
+}
+
+impl Cutter {
+    async fn run(mut self, mut gathered: mpsc::Receiver<Gathered>, shutdown: Shutdown) {
+        // Agents that start together do not sync together.
+        let share = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let spread = self
+            .every
+            .mul_f64(f64::from(u32::try_from(share).unwrap_or(0)) / 4_294_967_296.0);
+        let mut next = Instant::now() + spread;
+        loop {
+            tokio::select! {
+                Some(gathered) = gathered.recv() => self.batcher.push(gathered),
+                () = sleep_until(next) => {
+                    self.cut().await;
+                    let every = self.wished.borrow().unwrap_or(self.every);
+                    next = (next + every).max(Instant::now());
+                }
+                () = shutdown.draining() => break,
+            }
+        }
+        gathered.close();
+        while let Some(gathered) = gathered.recv().await {
+            self.batcher.push(gathered);
+        }
+        self.cut().await;
+    }
+
+    async fn cut(&mut self) {
+        self.metrics.count_dropped(self.batcher.take_dropped());
+        let records = self.batcher.cut();
+        if records.is_empty() {
+            // Whoever waits for the end still wants to know that nothing more comes.
+            self.outbox.fresh().notify_one();
+            return;
+        }
+        let samples: u64 = records.iter().map(|record| record.samples).sum();
+        if let Err(error) = self.outbox.put(records).await {
+            self.metrics.spool_failures.inc();
+            tracing::error!(
+                samples,
+                error = crate::chain(&error),
+                "the samples of this interval could not be spooled"
+            );
+        }
+    }
+}

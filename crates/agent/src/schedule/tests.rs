@@ -1,0 +1,70 @@
+//! A slow collector costs only itself.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use daemon::clock::SystemClock;
+
+use super::*;
+use crate::metrics::Metrics;
+
+/// Waits for leave before each answer.
+struct Gated {
+    name: &'static str,
+    leave: Receiver<()>,
+}
+
+impl Collector for Gated {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn collect(&mut self, _: Timestamp) -> Result<Snapshot, Error> {
+        self.leave.recv().unwrap_or_default();
+        let mut snapshot = Snapshot::default();
+        snapshot.push("up", &[], 1.0);
+        Ok(snapshot)
+    }
+}
+
+#[tokio::test]
+async fn a_hanging_collector_is_skipped_and_the_other_keeps_its_pace() {
+    let (out, mut gathered) = mpsc::channel(64);
+    let metrics = Metrics::new();
+    let (urgent, _events) = crate::urgent::queue(&metrics, SystemClock::shared());
+    let schedule = Schedule {
+        every: Duration::from_millis(5),
+        out,
+        urgent,
+        clock: SystemClock::shared(),
+        shutdown: Shutdown::new(),
+    };
+    let (hangs, leave) = channel();
+    let slow = metrics.collector("slow");
+    schedule
+        .start(
+            Gated {
+                name: "slow",
+                leave,
+            },
+            [].into(),
+            slow.clone(),
+        )
+        .unwrap();
+    let (free, leave) = channel();
+    drop(free);
+    schedule
+        .start(
+            Gated {
+                name: "fast",
+                leave,
+            },
+            [].into(),
+            metrics.collector("fast"),
+        )
+        .unwrap();
+    for _ in 0..10 {
+        assert_eq!(&*gathered.recv().await.unwrap().source, "fast");
+    }
+    assert!(slow.skipped.get() > 0);
+    hangs.send(()).unwrap();
+    while &*gathered.recv().await.unwrap().source != "slow" {}
+}

@@ -1,0 +1,126 @@
+//! The series of one stream and their numbers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use series::{Labels, MetricKind};
+use wire::proto::SeriesDefinitions;
+
+/// Bytes of names in one message of definitions, before compression.
+const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
+/// Lists of names whose numbers are remembered. A node has about as many as targets.
+const LISTS_MAX: usize = 1024;
+
+/// Gives series their numbers on one stream.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    numbers: HashMap<Labels, u32, FixedState>,
+    /// Numbers of whole lists by their bytes: an unchanged target costs one lookup.
+    lists: HashMap<Bytes, Arc<[u32]>, FixedState>,
+}
+
+impl Dictionary {
+    /// The numbers of the series in an encoded list, and what has to be said before they are used.
+    pub(super) fn number(
+        &mut self,
+        list: &Bytes,
+    ) -> Result<(Arc<[u32]>, Vec<SeriesDefinitions>), codec::Error> {
+        if let Some(known) = self.lists.get(list) {
+            return Ok((Arc::clone(known), Vec::new()));
+        }
+        let first_new = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        let mut fresh: Vec<(Labels, MetricKind)> = Vec::new();
+        let mut numbers = Vec::new();
+        for (labels, kind) in codec::decode_labels_list(list)? {
+            let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+            let number = *self.numbers.entry(labels.clone()).or_insert(next);
+            if number == next {
+                fresh.push((labels, kind));
+            }
+            numbers.push(number);
+        }
+        let numbers: Arc<[u32]> = numbers.into();
+        if self.lists.len() >= LISTS_MAX {
+            self.lists.clear();
+        }
+        self.lists.insert(list.clone(), Arc::clone(&numbers));
+        Ok((numbers, definitions(first_new, &fresh)))
+    }
+}
+
+/// New series as messages, each within its bound.
+fn definitions(mut first_ref: u32, mut fresh: &[(Labels, MetricKind)]) -> Vec<SeriesDefinitions> {
+    let mut messages = Vec::new();
+    while !fresh.is_empty() {
+        let mut bytes = 0;
+        let fits = fresh.iter().take_while(|(labels, _)| {
+            bytes += labels.text_bytes();
+            bytes <= DEFINITION_BYTES_MAX
+        });
+        let (now, rest) = fresh.split_at(fits.count().max(1));
+        let labels: Vec<Labels> = now.iter().map(|(labels, _)| labels.clone()).collect();
+        let kinds: Vec<MetricKind> = now.iter().map(|(_, kind)| *kind).collect();
+        let mut list = Vec::new();
+        codec::encode_labels_list(&labels, &kinds, &mut list);
+        messages.push(SeriesDefinitions {
+            first_ref,
+            list: list.into(),
+        });
+        first_ref = first_ref.saturating_add(u32::try_from(now.len()).unwrap_or(u32::MAX));
+        fresh = rest;
+    }
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(names: &[&str]) -> Bytes {
+        let labels: Vec<Labels> = names
+            .iter()
+            .map(|name| Labels::with_name(name, &[]).unwrap())
+            .collect();
+        let mut bytes = Vec::new();
+        codec::encode_labels_list(&labels, &vec![MetricKind::Gauge; names.len()], &mut bytes);
+        bytes.into()
+    }
+
+    #[test]
+    fn each_series_is_defined_once() {
+        let mut dictionary = Dictionary::default();
+        let (numbers, said) = dictionary.number(&list(&["a", "b"])).unwrap();
+        assert_eq!(
+            (&*numbers, said.len(), said[0].first_ref),
+            (&[0, 1][..], 1, 0)
+        );
+        let (numbers, said) = dictionary.number(&list(&["b", "c"])).unwrap();
+        assert_eq!(
+            (&*numbers, said.len(), said[0].first_ref),
+            (&[1, 2][..], 1, 2)
+        );
+        let (numbers, said) = dictionary.number(&list(&["a", "b"])).unwrap();
+        assert_eq!((&*numbers, said.len()), (&[0, 1][..], 0));
+    }
+
+    #[test]
+    fn many_long_names_are_said_in_parts() {
+        let value = "x".repeat(4000);
+        let fresh: Vec<_> = (0..1000)
+            .map(|index| {
+                let labels = [("a", value.as_str()), ("b", &format!("{index}"))];
+                (Labels::with_name("m", &labels).unwrap(), MetricKind::Gauge)
+            })
+            .collect();
+        let messages = definitions(7, &fresh);
+        assert!(messages.len() > 3);
+        let mut next = 7;
+        for message in messages {
+            assert_eq!(message.first_ref, next);
+            next += u32::try_from(codec::decode_labels_list(&message.list).unwrap().len()).unwrap();
+        }
+        assert_eq!(next, 1007);
+    }
+}

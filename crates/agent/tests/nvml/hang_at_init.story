@@ -1,0 +1,3 @@
+# The driver does not even come up.
+include h100.story
+hang nvmlInit_v2 release

@@ -1,0 +1,222 @@
+//! What can be set. `deploy/config/coordinator.toml` is the documentation of every key.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use daemon::logs::LogConfig;
+use daemon::units::{ByteSize, HumanDuration};
+use serde::{Deserialize, Serialize};
+
+/// The coordinator's configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where the database lies.
+    pub data_dir: PathBuf,
+    /// Where gRPC listens: agents and the command line. Port 0 takes a free one.
+    pub grpc_listen: SocketAddr,
+    /// Where HTTP listens: health and metrics. Port 0 takes a free one.
+    pub http_listen: SocketAddr,
+    /// How long a drain may take.
+    pub drain_timeout: HumanDuration,
+    /// Logs.
+    pub log: LogConfig,
+    /// What is kept, and how.
+    pub store: StoreConfig,
+    /// What agents may send.
+    pub ingest: IngestConfig,
+    /// What questions may cost.
+    pub query: QueryConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("vedette-data"),
+            grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7700)),
+            http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7780)),
+            drain_timeout: HumanDuration::from_secs(30),
+            log: LogConfig::default(),
+            store: StoreConfig::default(),
+            ingest: IngestConfig::default(),
+            query: QueryConfig::default(),
+        }
+    }
+}
+
+/// What is kept, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreConfig {
+    /// How long samples are kept, in whole days.
+    pub retention: HumanDuration,
+    /// How often the head is written as chunks.
+    pub flush_interval: HumanDuration,
+    /// How many samples the head may hold before it is written earlier; 8 bytes each and more.
+    pub head_samples_max: u64,
+    /// Memory for blocks read back.
+    pub block_cache: ByteSize,
+    /// Memory for writes not yet in files.
+    pub write_buffer: ByteSize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            retention: HumanDuration::from_secs(90 * 86_400),
+            flush_interval: HumanDuration::from_secs(30 * 60),
+            head_samples_max: 20_000_000,
+            block_cache: ByteSize::mib(64),
+            write_buffer: ByteSize::mib(64),
+        }
+    }
+}
+
+/// What agents may send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IngestConfig {
+    /// Bytes of batches one agent may have under way and not yet acknowledged.
+    pub window: ByteSize,
+    /// Tells every agent how often to sync; unset leaves it to the agents.
+    pub sync_interval: Option<HumanDuration>,
+    /// Batches that may wait for the writer before streams are no longer read.
+    pub queue_batches_max: usize,
+    /// Series one stream may define.
+    pub series_per_stream_max: u32,
+    /// How far in the future a sample may lie.
+    pub future_max: HumanDuration,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            window: ByteSize::mib(8),
+            sync_interval: None,
+            queue_batches_max: 512,
+            series_per_stream_max: 1_000_000,
+            future_max: HumanDuration::from_secs(600),
+        }
+    }
+}
+
+/// What questions may cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueryConfig {
+    /// How long one may take; the asker's own deadline counts when it is shorter.
+    pub timeout: HumanDuration,
+    /// How many are answered at a time; the others wait.
+    pub concurrency_max: usize,
+    /// How far back an instant selector looks for a sample.
+    pub lookback: HumanDuration,
+    /// Series one may read.
+    pub series_max: u64,
+    /// Samples one may read.
+    pub samples_max: u64,
+    /// Entries of a listing of series, label names or values.
+    pub listing_max: u32,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self {
+            timeout: HumanDuration::from_secs(120),
+            concurrency_max: 8,
+            lookback: HumanDuration::from_secs(300),
+            series_max: 1_000_000,
+            samples_max: 50_000_000,
+            listing_max: 100_000,
+        }
+    }
+}
+
+/// A value that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} {problem}")]
+pub struct ConfigError {
+    /// The key.
+    pub path: &'static str,
+    /// What is wrong and what would be right.
+    pub problem: &'static str,
+}
+
+impl Config {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// Names the first key whose value cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let day = Duration::from_secs(86_400);
+        let second = Duration::from_secs(1);
+        let at_least = |ok: bool, path, problem| {
+            if ok {
+                Ok(())
+            } else {
+                Err(ConfigError { path, problem })
+            }
+        };
+        at_least(
+            !self.data_dir.as_os_str().is_empty(),
+            "data_dir",
+            "is empty",
+        )?;
+        at_least(
+            self.store.retention.as_duration() >= day,
+            "store.retention",
+            "is under a day; days are dropped whole, so \"1d\" is the least",
+        )?;
+        at_least(
+            self.store.flush_interval.as_duration() >= second,
+            "store.flush_interval",
+            "is under \"1s\"",
+        )?;
+        at_least(
+            self.store.head_samples_max > 0,
+            "store.head_samples_max",
+            "is 0",
+        )?;
+        at_least(
+            self.ingest.window.as_u64() >= wire::MESSAGE_BYTES_MAX as u64,
+            "ingest.window",
+            "is under \"4MiB\", the largest message",
+        )?;
+        at_least(
+            self.ingest
+                .sync_interval
+                .is_none_or(|every| every.as_duration() >= second),
+            "ingest.sync_interval",
+            "is under \"1s\"",
+        )?;
+        at_least(
+            self.ingest.queue_batches_max > 0,
+            "ingest.queue_batches_max",
+            "is 0",
+        )?;
+        at_least(
+            self.query.concurrency_max > 0,
+            "query.concurrency_max",
+            "is 0",
+        )?;
+        at_least(
+            self.query.timeout.as_duration() > Duration::ZERO,
+            "query.timeout",
+            "is 0",
+        )?;
+        at_least(self.query.listing_max > 0, "query.listing_max", "is 0")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_a_bad_value_is_named() {
+        let mut config = Config::default();
+        config.validate().unwrap();
+        config.store.retention = HumanDuration::from_secs(60);
+        assert_eq!(config.validate().unwrap_err().path, "store.retention");
+    }
+}

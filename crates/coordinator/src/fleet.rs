@@ -1,0 +1,335 @@
+//! Who is there, since when, and how fresh their data is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use daemon::clock::SharedClock;
+use serde::{Deserialize, Serialize};
+use store::{StateRow, Store};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use wire::ingest::{AgentId, Hello};
+use wire::proto;
+use wire::proto::fleet_service_server::FleetService;
+
+use crate::events::{Events, LISTING_MAX};
+use crate::status::ToStatus;
+
+/// State space of nodes. Never reused for anything else.
+const SPACE: u8 = 1;
+
+/// What is kept of a node over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    labels: BTreeMap<String, String>,
+    version: String,
+    address: String,
+    first_seen_millis: i64,
+    connected_since_millis: i64,
+    last_message_millis: i64,
+    newest_sample_millis: i64,
+    clock_offset_millis: i64,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    kept: Kept,
+    /// Token of the stream that is open, and its number.
+    stream: Option<(u64, CancellationToken)>,
+    series: u64,
+    samples: u64,
+    batches: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: BTreeMap<AgentId, Node>,
+    streams_so_far: u64,
+}
+
+/// All nodes that were ever seen. Cheap to clone.
+#[derive(Clone)]
+pub struct Fleet {
+    state: Arc<Mutex<State>>,
+    store: Arc<Store>,
+    events: Events,
+    clock: SharedClock,
+    started_millis: i64,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").finish_non_exhaustive()
+    }
+}
+
+/// One open stream of a node. Dropping it marks the node as not connected.
+#[derive(Debug)]
+pub struct Connection {
+    fleet: Fleet,
+    agent: AgentId,
+    number: u64,
+    superseded: CancellationToken,
+}
+
+/// What a batch adds to a node's account.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    /// Batches.
+    pub batches: u64,
+    /// Samples.
+    pub samples: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Series defined.
+    pub series: u64,
+    /// Time of the newest sample, if there is one.
+    pub newest_sample_millis: Option<i64>,
+}
+
+impl Fleet {
+    /// The nodes that `store` remembers.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(
+        store: Arc<Store>,
+        events: Events,
+        clock: SharedClock,
+    ) -> Result<Self, store::Error> {
+        let mut state = State::default();
+        for row in store.scan_state(SPACE, &[], usize::MAX)? {
+            let agent = String::from_utf8(row.key)
+                .ok()
+                .and_then(|id| AgentId::try_from(id).ok());
+            let kept = serde_json::from_slice(&row.value);
+            match (agent, kept) {
+                (Some(agent), Ok(kept)) => {
+                    state.nodes.insert(
+                        agent,
+                        Node {
+                            kept,
+                            ..Node::default()
+                        },
+                    );
+                }
+                _ => tracing::warn!("a node's row cannot be read and is left where it is"),
+            }
+        }
+        let started_millis = clock.wall_millis();
+        Ok(Self {
+            state: Arc::new(Mutex::new(state)),
+            store,
+            events,
+            clock,
+            started_millis,
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a node's stream began. A stream of the same node that is still open is ended:
+    /// its agent has come back by another way and does not know of it any more.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn connect(&self, hello: &Hello, address: String) -> Result<Connection, store::Error> {
+        let now = self.clock.wall_millis();
+        let superseded = CancellationToken::new();
+        let mut state = self.lock();
+        state.streams_so_far += 1;
+        let number = state.streams_so_far;
+        let node = state.nodes.entry(hello.agent_id.clone()).or_default();
+        if let Some((_, before)) = node.stream.replace((number, superseded.clone())) {
+            before.cancel();
+        }
+        if node.kept.first_seen_millis == 0 {
+            node.kept.first_seen_millis = now;
+        }
+        node.kept.labels.clone_from(&hello.labels);
+        node.kept.version.clone_from(&hello.version);
+        node.kept.address = address;
+        node.kept.connected_since_millis = now;
+        node.kept.last_message_millis = now;
+        node.kept.clock_offset_millis = hello.wall_millis.saturating_sub(now);
+        node.series = 0;
+        let kept = node.kept.clone();
+        drop(state);
+        let connection = Connection {
+            fleet: self.clone(),
+            agent: hello.agent_id.clone(),
+            number,
+            superseded,
+        };
+        self.keep(&hello.agent_id, &kept)?;
+        Ok(connection)
+    }
+
+    fn keep(&self, agent: &AgentId, kept: &Kept) -> Result<(), store::Error> {
+        let value = serde_json::to_vec(kept).unwrap_or_default();
+        let row = StateRow {
+            key: agent.as_str().as_bytes().to_vec(),
+            value,
+        };
+        self.store.put_state(SPACE, vec![row])
+    }
+
+    fn list(&self) -> Vec<proto::Node> {
+        let state = self.lock();
+        state
+            .nodes
+            .iter()
+            .map(|(agent, node)| self.describe(agent, node))
+            .collect()
+    }
+
+    fn describe(&self, agent: &AgentId, node: &Node) -> proto::Node {
+        let kept = node.kept.clone();
+        proto::Node {
+            agent_id: agent.as_str().to_owned(),
+            labels: kept.labels,
+            version: kept.version,
+            address: kept.address,
+            connected: node.stream.is_some(),
+            first_seen_millis: kept.first_seen_millis,
+            connected_since_millis: kept.connected_since_millis,
+            last_message_millis: kept.last_message_millis,
+            newest_sample_millis: kept.newest_sample_millis,
+            last_durable_sequence: self.store.mark(agent.as_str()).sequence,
+            series: node.series,
+            samples_total: node.samples,
+            batches_total: node.batches,
+            bytes_total: node.bytes,
+            clock_offset_millis: kept.clock_offset_millis,
+        }
+    }
+
+    fn summary(&self) -> proto::GetSummaryResponse {
+        let statistics = self.store.statistics();
+        let state = self.lock();
+        let nodes = state.nodes.values();
+        proto::GetSummaryResponse {
+            version: daemon::version::VERSION.to_owned(),
+            started_millis: self.started_millis,
+            nodes: state.nodes.len() as u64,
+            nodes_connected: nodes.clone().filter(|node| node.stream.is_some()).count() as u64,
+            series: statistics.series,
+            samples_total: statistics.samples_total,
+            bytes_total: nodes.map(|node| node.bytes).sum(),
+            head_samples: statistics.head_samples,
+            chunk_samples_total: statistics.chunk_samples_total,
+            chunk_bytes_total: statistics.chunk_bytes_total,
+            disk_bytes: statistics.disk_bytes,
+        }
+    }
+}
+
+impl Connection {
+    /// Adds to the node's account.
+    pub fn received(&self, received: Received) {
+        let now = self.fleet.clock.wall_millis();
+        let mut state = self.fleet.lock();
+        if let Some(node) = state.nodes.get_mut(&self.agent) {
+            node.kept.last_message_millis = now;
+            node.batches += received.batches;
+            node.samples += received.samples;
+            node.bytes += received.bytes;
+            node.series += received.series;
+            if let Some(newest) = received.newest_sample_millis {
+                node.kept.newest_sample_millis = node.kept.newest_sample_millis.max(newest);
+            }
+        }
+    }
+
+    /// Done when another stream of the same agent has taken over.
+    #[must_use]
+    pub fn superseded(&self) -> &CancellationToken {
+        &self.superseded
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut state = self.fleet.lock();
+        let Some(node) = state.nodes.get_mut(&self.agent) else {
+            return;
+        };
+        if node
+            .stream
+            .as_ref()
+            .is_none_or(|(number, _)| *number != self.number)
+        {
+            return;
+        }
+        node.stream = None;
+        let kept = node.kept.clone();
+        drop(state);
+        if let Err(error) = self.fleet.keep(&self.agent, &kept) {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, agent = %self.agent, "a node's state was not kept");
+        }
+    }
+}
+
+/// The gRPC face of [`Fleet`].
+#[derive(Clone, Debug)]
+pub struct FleetApi(pub Fleet);
+
+#[tonic::async_trait]
+impl FleetService for FleetApi {
+    async fn list_nodes(
+        &self,
+        _: Request<proto::ListNodesRequest>,
+    ) -> Result<Response<proto::ListNodesResponse>, Status> {
+        Ok(Response::new(proto::ListNodesResponse {
+            nodes: self.0.list(),
+        }))
+    }
+
+    async fn get_summary(
+        &self,
+        _: Request<proto::GetSummaryRequest>,
+    ) -> Result<Response<proto::GetSummaryResponse>, Status> {
+        Ok(Response::new(self.0.summary()))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<proto::ListEventsRequest>,
+    ) -> Result<Response<proto::ListEventsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = match request.limit {
+            0 => 100,
+            limit => usize::try_from(limit).unwrap_or(LISTING_MAX),
+        };
+        let events = self.0.events.clone();
+        let listed = tokio::task::spawn_blocking(move || {
+            let agent = Some(request.agent_id.as_str()).filter(|agent| !agent.is_empty());
+            events.list(agent, request.since_millis, limit)
+        });
+        let listed = listed
+            .await
+            .map_err(|_source| Status::internal("the listing panicked"))?;
+        let events = listed.map_err(|error| error.to_status())?;
+        let events = events
+            .into_iter()
+            .map(|event| proto::RecordedEvent {
+                agent_id: event.agent_id,
+                recorded_millis: event.recorded_millis,
+                event: Some(proto::Event {
+                    id: event.id,
+                    at_millis: event.at_millis,
+                    kind: event.kind,
+                    severity: event.severity,
+                    summary: event.summary,
+                    labels: event.labels,
+                }),
+            })
+            .collect();
+        Ok(Response::new(proto::ListEventsResponse { events }))
+    }
+}

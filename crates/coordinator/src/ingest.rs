@@ -1,0 +1,179 @@
+//! The streams of the agents: the bulk lane (`Sync`) and the urgent lane (`Urgent`).
+
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::SharedClock;
+use daemon::shutdown::Shutdown;
+use store::Store;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use wire::ingest::{Event, Hello};
+use wire::proto;
+use wire::proto::ingest_service_server::IngestService;
+
+use crate::config::Config;
+use crate::events::Events;
+use crate::fleet::Fleet;
+use crate::metrics::Metrics;
+use crate::status::ToStatus;
+use crate::writer::Writer;
+
+/// How long a new stream may take to say who it is.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Answers that may wait in a stream before its agent is no longer read.
+const ANSWERS_MAX: usize = 64;
+
+/// The ingest service.
+#[derive(Clone)]
+pub struct Ingest {
+    /// Where samples go.
+    pub store: Arc<Store>,
+    /// The thread that commits.
+    pub writer: Writer,
+    /// Who is there.
+    pub fleet: Fleet,
+    /// What happened.
+    pub events: Events,
+    /// The configuration as it is now.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: SharedClock,
+    /// The end of the process.
+    pub shutdown: Shutdown,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").finish_non_exhaustive()
+    }
+}
+
+fn address<T>(request: &Request<T>) -> String {
+    request
+        .remote_addr()
+        .map_or_else(String::new, |address| address.to_string())
+}
+
+/// Waits for the first message of a stream.
+async fn first<T>(incoming: &mut Streaming<T>) -> Result<T, Status> {
+    match tokio::time::timeout(HELLO_WITHIN, incoming.message()).await {
+        Ok(message) => message?.ok_or_else(|| Status::invalid_argument("the stream is empty")),
+        Err(_elapsed) => Err(Status::deadline_exceeded("no hello within 10 s")),
+    }
+}
+
+fn checked_hello(hello: Option<proto::Hello>) -> Result<Hello, Status> {
+    let hello = hello.ok_or_else(|| Status::invalid_argument("the first message is no hello"))?;
+    Hello::try_from(hello).map_err(|error| error.to_status())
+}
+
+#[tonic::async_trait]
+impl IngestService for Ingest {
+    type SyncStream = ReceiverStream<Result<proto::SyncResponse, Status>>;
+
+    async fn sync(
+        &self,
+        request: Request<Streaming<proto::SyncRequest>>,
+    ) -> Result<Response<Self::SyncStream>, Status> {
+        let address = address(&request);
+        let mut incoming = request.into_inner();
+        let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+        let ingest = self.clone();
+        // The response begins at once: the agent sends its hello only when the stream stands.
+        drop(self.shutdown.spawn("ingest stream", async move {
+            let opened = match first(&mut incoming).await {
+                Ok(message) => stream::open(&ingest, message, address, &answers).await,
+                Err(status) => Err(status),
+            };
+            let ended = match opened {
+                Ok(stream) => stream.run(incoming, &answers).await,
+                Err(status) => Err(status),
+            };
+            if let Err(status) = ended {
+                tracing::warn!(status = %status.message(), code = ?status.code(), "stream ended");
+                // An agent that is gone does not need to hear why.
+                drop(answers.send(Err(status)).await);
+            }
+        }));
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    type UrgentStream = ReceiverStream<Result<proto::UrgentResponse, Status>>;
+
+    async fn urgent(
+        &self,
+        request: Request<Streaming<proto::UrgentRequest>>,
+    ) -> Result<Response<Self::UrgentStream>, Status> {
+        let mut incoming = request.into_inner();
+        let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+        let ingest = self.clone();
+        drop(self.shutdown.spawn("urgent stream", async move {
+            if let Err(status) = ingest.run_urgent(&mut incoming, &answers).await {
+                drop(answers.send(Err(status)).await);
+            }
+        }));
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}
+
+impl Ingest {
+    async fn run_urgent(
+        &self,
+        incoming: &mut Streaming<proto::UrgentRequest>,
+        answers: &mpsc::Sender<Result<proto::UrgentResponse, Status>>,
+    ) -> Result<(), Status> {
+        use proto::urgent_request::Message;
+        let hello = match first(incoming).await?.message {
+            Some(Message::Hello(hello)) => checked_hello(Some(hello))?,
+            _ => checked_hello(None)?,
+        };
+        loop {
+            let message = tokio::select! {
+                () = self.shutdown.draining() => return Err(draining()),
+                message = incoming.message() => message?,
+            };
+            let Some(message) = message else {
+                return Ok(());
+            };
+            let Some(Message::Event(event)) = message.message else {
+                return Err(Status::invalid_argument("an event was expected"));
+            };
+            let event = Event::try_from(event).map_err(|error| error.to_status())?;
+            let id = event.id.clone();
+            tracing::info!(
+                agent = %hello.agent_id,
+                kind = event.kind,
+                severity = event.severity,
+                summary = event.summary,
+                "event"
+            );
+            let (events, agent) = (self.events.clone(), hello.agent_id.clone());
+            let now = self.clock.wall_millis();
+            let recorded = tokio::task::spawn_blocking(move || events.record(&agent, event, now));
+            let recorded = recorded
+                .await
+                .map_err(|_source| Status::internal("panicked"))?;
+            if recorded.map_err(|error| error.to_status())? {
+                self.metrics.events.inc();
+            }
+            let message = Some(proto::urgent_response::Message::RecordedEventId(id));
+            if answers
+                .send(Ok(proto::UrgentResponse { message }))
+                .await
+                .is_err()
+            {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn draining() -> Status {
+    Status::unavailable("the coordinator is shutting down")
+}

@@ -1,0 +1,227 @@
+//! Names of the coordinator's own metrics, all of them.
+
+use std::sync::Arc;
+
+use daemon::metrics::{Counter, Gauge, Histogram, MetricKind, Registry, process_families};
+use store::Store;
+
+/// Why a batch was not taken in. Everything dropped is counted with one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its columns do not decode.
+    Damaged,
+    /// It names series that its stream did not define, or not as many as it has columns.
+    UnknownSeries,
+    /// A sample lies in the future, or before what is kept.
+    TimeOutOfRange,
+}
+
+impl Refused {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::Damaged, Self::UnknownSeries, Self::TimeOutOfRange];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::UnknownSeries => "unknown_series",
+            Self::TimeOutOfRange => "time_out_of_range",
+        }
+    }
+}
+
+/// Handles to all counters, gauges and histograms.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Where they are gathered.
+    pub registry: Registry,
+    /// Streams of agents that are open now.
+    pub streams: Gauge,
+    /// Bytes of definitions and batches received.
+    pub received_bytes: Counter,
+    /// Batches taken in.
+    pub batches: Counter,
+    /// Samples taken in.
+    pub samples: Counter,
+    /// Batches that had been taken in before.
+    pub duplicates: Counter,
+    /// Batches refused, by [`Refused`].
+    pub refused: [Counter; 3],
+    /// Streams ended because of what the agent said.
+    pub protocol_errors: Counter,
+    /// Events recorded.
+    pub events: Counter,
+    /// From a batch's arrival to its acknowledgement.
+    pub acknowledge_seconds: Histogram,
+    /// One commit of the writer, sync included.
+    pub commit_seconds: Histogram,
+    /// Commits of the writer; batches over commits is the size of a group.
+    pub commits: Counter,
+    /// One flush of the head.
+    pub flush_seconds: Histogram,
+    /// Flushes and retentions that failed.
+    pub upkeep_failures: Counter,
+    /// Queries answered, from receipt to the last series.
+    pub query_seconds: Histogram,
+    /// Queries that failed.
+    pub query_failures: Counter,
+    /// Keys in the configuration that mean nothing.
+    pub config_unknown_keys: Gauge,
+}
+
+const VALID: &str = "the names are constants and a test builds them all";
+
+impl Metrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let registry = Registry::new();
+        let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
+        let gauge = |name, help| registry.gauge(name, help, &[]).expect(VALID);
+        let histogram = |name, help| registry.histogram(name, help, &[]).expect(VALID);
+        let refused = Refused::ALL.map(|reason| {
+            let help = "Batches refused, by reason.";
+            let labels = [("reason", reason.as_str())];
+            registry
+                .counter("vedette_coordinator_refused_batches_total", help, &labels)
+                .expect(VALID)
+        });
+        let metrics = Self {
+            streams: gauge(
+                "vedette_coordinator_streams",
+                "Agent streams that are open.",
+            ),
+            received_bytes: counter(
+                "vedette_coordinator_received_bytes_total",
+                "Bytes of definitions and batches received.",
+            ),
+            batches: counter("vedette_coordinator_batches_total", "Batches taken in."),
+            samples: counter("vedette_coordinator_samples_total", "Samples taken in."),
+            duplicates: counter(
+                "vedette_coordinator_duplicate_batches_total",
+                "Batches that had been taken in before.",
+            ),
+            refused,
+            protocol_errors: counter(
+                "vedette_coordinator_protocol_errors_total",
+                "Streams ended because of what the agent said.",
+            ),
+            events: counter("vedette_coordinator_events_total", "Events recorded."),
+            acknowledge_seconds: histogram(
+                "vedette_coordinator_acknowledge_seconds",
+                "From the arrival of a batch to its acknowledgement.",
+            ),
+            commit_seconds: histogram(
+                "vedette_coordinator_commit_seconds",
+                "One commit of the writer, sync included.",
+            ),
+            commits: counter(
+                "vedette_coordinator_commits_total",
+                "Commits of the writer.",
+            ),
+            flush_seconds: histogram(
+                "vedette_coordinator_flush_seconds",
+                "One flush of the head into chunks.",
+            ),
+            upkeep_failures: counter(
+                "vedette_coordinator_upkeep_failures_total",
+                "Flushes and retentions that failed.",
+            ),
+            query_seconds: histogram(
+                "vedette_coordinator_query_seconds",
+                "Queries answered, from receipt to the evaluated answer.",
+            ),
+            query_failures: counter(
+                "vedette_coordinator_query_failures_total",
+                "Queries that failed.",
+            ),
+            config_unknown_keys: gauge(
+                "vedette_coordinator_config_unknown_keys",
+                "Keys in the configuration that mean nothing.",
+            ),
+            registry,
+        };
+        metrics.streams.set(0.0);
+        metrics.registry.collector(process_families);
+        metrics
+            .registry
+            .collector(|| vec![daemon::version::BuildInfo::current().family()]);
+        Arc::new(metrics)
+    }
+
+    /// The counter of a reason.
+    #[must_use]
+    pub fn refused(&self, reason: Refused) -> &Counter {
+        match reason {
+            Refused::Damaged => &self.refused[0],
+            Refused::UnknownSeries => &self.refused[1],
+            Refused::TimeOutOfRange => &self.refused[2],
+        }
+    }
+
+    /// Adds what the store knows of itself.
+    pub fn watch_store(&self, store: &Arc<Store>) {
+        let store = Arc::clone(store);
+        self.registry.collector(move || {
+            let statistics = store.statistics();
+            let family = |name, help, kind, value: u64| {
+                daemon::metrics::MetricFamily::new(name, help, kind).with(&[], float(value))
+            };
+            vec![
+                family(
+                    "vedette_coordinator_series",
+                    "Series in the index.",
+                    MetricKind::Gauge,
+                    statistics.series,
+                ),
+                family(
+                    "vedette_coordinator_head_samples",
+                    "Samples not yet in chunks.",
+                    MetricKind::Gauge,
+                    statistics.head_samples,
+                ),
+                family(
+                    "vedette_coordinator_chunk_samples_total",
+                    "Samples written to chunks.",
+                    MetricKind::Counter,
+                    statistics.chunk_samples_total,
+                ),
+                family(
+                    "vedette_coordinator_chunk_bytes_total",
+                    "Bytes of chunks written, keys and times included.",
+                    MetricKind::Counter,
+                    statistics.chunk_bytes_total,
+                ),
+                family(
+                    "vedette_coordinator_disk_bytes",
+                    "Bytes of the database.",
+                    MetricKind::Gauge,
+                    statistics.disk_bytes,
+                ),
+            ]
+        });
+    }
+}
+
+/// A count as a metric value; exact below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_are_valid_and_reasons_have_their_counter() {
+        let metrics = Metrics::new();
+        for (index, reason) in Refused::ALL.into_iter().enumerate() {
+            metrics.refused(reason).inc();
+            assert_eq!(metrics.refused[index].get(), 1);
+        }
+        let page = daemon::metrics::render_text(&metrics.registry.gather());
+        assert!(page.contains("vedette_coordinator_refused_batches_total{reason=\"damaged\"} 1"));
+    }
+}

@@ -1,0 +1,286 @@
+//! All of it together, from start to drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::SharedClock;
+use daemon::shutdown::Shutdown;
+use store::Store;
+use store::engine::rocks::{Rocks, RocksConfig};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use wire::proto::fleet_service_server::FleetServiceServer;
+use wire::proto::ingest_service_server::IngestServiceServer;
+use wire::proto::query_service_server::QueryServiceServer;
+
+use crate::config::Config;
+use crate::events::Events;
+use crate::fleet::{Fleet, FleetApi};
+use crate::http::Http;
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::query::{QueryApi, Questions};
+use crate::upkeep::Upkeep;
+use crate::writer::Writer;
+
+/// How long a peer may be silent before it is asked whether it is there.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+/// How long it may take to answer that.
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// Streams that one connection may have open.
+const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+
+/// Why the coordinator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder cannot be used.
+    #[error("making the data folder {}", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The database cannot be opened.
+    #[error("opening the database in {}; is another coordinator running on it?", path.display())]
+    Database {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: store::engine::EngineError,
+    },
+    /// The store cannot be read.
+    #[error("reading the store")]
+    Store(#[from] store::Error),
+    /// An address cannot be listened on.
+    #[error("listening on {address} ({key}); is it in use?")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The reflection service refused our own contract.
+    #[error("building the reflection service")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl Error {
+    /// Whether starting again may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::DataDir { .. } | Self::Reflection(_) => false,
+            Self::Database { .. } | Self::Listen { .. } => true,
+            Self::Store(source) => source.is_retryable(),
+        }
+    }
+}
+
+/// A coordinator that is up.
+#[derive(Debug)]
+pub struct Running {
+    /// Where gRPC listens.
+    pub grpc: SocketAddr,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Takes a new configuration for what can change while running.
+    pub config: watch::Sender<Arc<Config>>,
+    /// Its counters.
+    pub metrics: Arc<Metrics>,
+    /// Its store.
+    pub store: Arc<Store>,
+}
+
+/// Opens the store, binds both ports and starts all tasks under `shutdown`.
+///
+/// # Errors
+/// When the database cannot be opened or a port cannot be bound.
+pub async fn start(
+    config: Config,
+    clock: SharedClock,
+    shutdown: &Shutdown,
+) -> Result<Running, Error> {
+    let grpc = bind("grpc_listen", config.grpc_listen).await?;
+    let http = bind("http_listen", config.http_listen).await?;
+    let store = open_store(&config)?;
+    let metrics = Metrics::new();
+    metrics.watch_store(&store);
+    let queue = config.ingest.queue_batches_max;
+    let (sender, receiver) = watch::channel(Arc::new(config));
+    let events = Events::new(Arc::clone(&store));
+    let fleet = Fleet::open(Arc::clone(&store), events.clone(), Arc::clone(&clock))?;
+    let writer = Writer::start(
+        Arc::clone(&store),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+        shutdown,
+        queue,
+    );
+    let ingest = Ingest {
+        store: Arc::clone(&store),
+        writer,
+        fleet: fleet.clone(),
+        events: events.clone(),
+        config: receiver.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+        shutdown: shutdown.clone(),
+    };
+    let questions = Questions::new(
+        Arc::clone(&store),
+        receiver.clone(),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+    );
+    let upkeep = Upkeep {
+        store: Arc::clone(&store),
+        events,
+        config: receiver,
+        metrics: Arc::clone(&metrics),
+        clock,
+    };
+    drop(shutdown.spawn_essential("upkeep", upkeep.run(shutdown.clone())));
+    let (grpc_address, grpc_listener) = grpc;
+    let (http_address, http_listener) = http;
+    serve_grpc(
+        grpc_listener,
+        ingest,
+        FleetApi(fleet),
+        QueryApi(questions),
+        shutdown,
+    )?;
+    let pages = Http {
+        store: Arc::clone(&store),
+        metrics: Arc::clone(&metrics),
+        shutdown: shutdown.clone(),
+    };
+    serve_http(http_listener, pages, shutdown);
+    Ok(Running {
+        grpc: grpc_address,
+        http: http_address,
+        config: sender,
+        metrics,
+        store,
+    })
+}
+
+fn open_store(config: &Config) -> Result<Arc<Store>, Error> {
+    let data_dir = &config.data_dir;
+    std::fs::create_dir_all(data_dir).map_err(|source| Error::DataDir {
+        path: data_dir.clone(),
+        source,
+    })?;
+    let path: &Path = &data_dir.join("db");
+    let limits = RocksConfig {
+        block_cache_bytes: config.store.block_cache.as_usize(),
+        write_buffer_bytes: config.store.write_buffer.as_usize(),
+    };
+    let engine = Rocks::open(path, limits).map_err(|source| Error::Database {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (store, recovery) = Store::open(Box::new(engine))?;
+    tracing::info!(
+        series = recovery.series,
+        batches = recovery.batches,
+        samples = recovery.samples,
+        "store opened"
+    );
+    for damaged in &recovery.damaged {
+        tracing::error!(what = damaged, "damaged row left where it is");
+    }
+    Ok(Arc::new(store))
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(SocketAddr, TcpListener), Error> {
+    let failed = |source| Error::Listen {
+        key,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((bound, listener))
+}
+
+fn serve_grpc(
+    listener: TcpListener,
+    ingest: Ingest,
+    fleet: FleetApi,
+    query: QueryApi,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let max = wire::MESSAGE_BYTES_MAX;
+    let ingest = IngestServiceServer::new(ingest).max_decoding_message_size(max);
+    let query = QueryServiceServer::new(query).max_decoding_message_size(max);
+    let fleet = FleetServiceServer::new(fleet).max_decoding_message_size(max);
+    let draining = shutdown.clone();
+    let drained = shutdown.clone();
+    let serving = async move {
+        health.set_serving::<IngestServiceServer<Ingest>>().await;
+        health.set_serving::<QueryServiceServer<QueryApi>>().await;
+        health.set_serving::<FleetServiceServer<FleetApi>>().await;
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .tcp_nodelay(true)
+            .add_service(health_service)
+            .add_service(reflection)
+            .add_service(ingest)
+            .add_service(query)
+            .add_service(fleet);
+        let incoming = TcpListenerStream::new(listener);
+        let served = server.serve_with_incoming_shutdown(incoming, async move {
+            draining.draining().await;
+            health
+                .set_service_status("", tonic_health::ServingStatus::NotServing)
+                .await;
+        });
+        if let Err(error) = served.await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "serving gRPC failed");
+        }
+    };
+    drop(shutdown.spawn_essential("grpc", async move {
+        // A peer that does not close its streams must not hold up the end for ever.
+        let hard = drained.hard_token();
+        tokio::select! {
+            () = serving => {}
+            () = hard.cancelled() => {}
+        }
+    }));
+    Ok(())
+}
+
+fn serve_http(listener: TcpListener, pages: Http, shutdown: &Shutdown) {
+    let draining = shutdown.clone();
+    let hard = shutdown.hard_token();
+    drop(shutdown.spawn_essential("http", async move {
+        let serve = axum::serve(listener, pages.router())
+            .with_graceful_shutdown(async move { draining.draining().await });
+        tokio::select! {
+            served = serve => if let Err(error) = served {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "serving HTTP failed");
+            },
+            () = hard.cancelled() => {}
+        }
+    }));
+}

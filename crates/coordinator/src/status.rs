@@ -1,0 +1,58 @@
+//! The one place where errors become gRPC codes.
+
+use tonic::{Code, Status};
+
+/// The code and text that an agent or asker sees.
+pub trait ToStatus {
+    /// As a gRPC status; the text holds the chain of causes.
+    fn to_status(&self) -> Status;
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl ToStatus for wire::ingest::ProtocolError {
+    fn to_status(&self) -> Status {
+        let code = match self {
+            Self::Version { .. } => Code::FailedPrecondition,
+            Self::Missing { .. } | Self::Invalid { .. } => Code::InvalidArgument,
+        };
+        Status::new(code, chain(self))
+    }
+}
+
+impl ToStatus for store::Error {
+    fn to_status(&self) -> Status {
+        let code = match self {
+            Self::Poisoned | Self::Engine { .. } => Code::Unavailable,
+            Self::Version { .. } => Code::FailedPrecondition,
+            Self::SeriesExhausted => Code::ResourceExhausted,
+            Self::Stopped => Code::Cancelled,
+        };
+        Status::new(code, chain(self))
+    }
+}
+
+impl ToStatus for query::Error {
+    fn to_status(&self) -> Status {
+        use query::source::SourceError;
+        let code = match self {
+            Self::Parse(_) | Self::Request { .. } => Code::InvalidArgument,
+            Self::Limit { .. } | Self::Source(SourceError::Limit { .. }) => Code::ResourceExhausted,
+            Self::Cancelled | Self::Source(SourceError::Cancelled) => Code::DeadlineExceeded,
+            Self::Source(SourceError::Read(_)) => Code::Unavailable,
+            Self::Execution { .. } => Code::FailedPrecondition,
+        };
+        Status::new(code, chain(self))
+    }
+}

@@ -1,0 +1,108 @@
+//! Flushing the head and dropping old days, on time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::SharedClock;
+use daemon::shutdown::Shutdown;
+use series::Timestamp;
+use store::Store;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::events::Events;
+use crate::metrics::Metrics;
+
+/// How often to look whether the head is full.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often to look for days to drop.
+const RETAIN_EVERY: Duration = Duration::from_secs(600);
+
+/// What upkeep works on.
+#[derive(Clone)]
+pub struct Upkeep {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The events, which are dropped with the samples of their time.
+    pub events: Events,
+    /// The configuration as it is now.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: SharedClock,
+}
+
+impl Upkeep {
+    /// Runs until the drain.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut flushed_at = self.clock.monotonic();
+        let mut retained_at = None;
+        loop {
+            tokio::select! {
+                () = shutdown.draining() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let now = self.clock.monotonic();
+            let store = self.config.borrow().store.clone();
+            let due = now.saturating_sub(flushed_at) >= store.flush_interval.as_duration();
+            if due || self.store.statistics().head_samples >= store.head_samples_max {
+                flushed_at = now;
+                let upkeep = self.clone();
+                drop(
+                    shutdown
+                        .spawn_blocking("flush", move || upkeep.flush())
+                        .await,
+                );
+            }
+            if retained_at.is_none_or(|at| now.saturating_sub(at) >= RETAIN_EVERY) {
+                retained_at = Some(now);
+                let upkeep = self.clone();
+                drop(
+                    shutdown
+                        .spawn_blocking("retention", move || upkeep.retain())
+                        .await,
+                );
+            }
+        }
+    }
+
+    fn flush(&self) {
+        let started = self.clock.monotonic();
+        match self.store.flush() {
+            Ok(flushed) => {
+                let took = self.clock.monotonic().saturating_sub(started);
+                self.metrics.flush_seconds.record(took);
+                tracing::info!(
+                    chunks = flushed.chunks,
+                    samples = flushed.samples,
+                    bytes = flushed.bytes,
+                    "head flushed"
+                );
+            }
+            Err(error) => self.failed(&error, "flush failed"),
+        }
+    }
+
+    fn retain(&self) {
+        let retention = self.config.borrow().store.retention.as_duration();
+        let oldest = Timestamp::from_millis(self.clock.wall_millis()) - retention;
+        let retained = self.store.retain(oldest);
+        let dropped = self.events.retain(oldest.as_millis());
+        match retained.and_then(|retained| dropped.map(|()| retained)) {
+            Ok(retained) if retained.partitions > 0 => tracing::info!(
+                days = retained.partitions,
+                series = retained.series,
+                "old days dropped"
+            ),
+            Ok(_) => {}
+            Err(error) => self.failed(&error, "dropping old days failed"),
+        }
+    }
+
+    fn failed(&self, error: &store::Error, what: &'static str) {
+        self.metrics.upkeep_failures.inc();
+        let error: &dyn std::error::Error = error;
+        tracing::error!(error, "{what}");
+    }
+}

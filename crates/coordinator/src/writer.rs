@@ -1,0 +1,130 @@
+//! The one thread that commits. It takes what has gathered while it was busy, makes all of it
+//! durable with one sync, and then answers each sender.
+
+use std::sync::Arc;
+
+use daemon::clock::SharedClock;
+use daemon::shutdown::Shutdown;
+use store::{Arrival, Outcome, Store};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::metrics::Metrics;
+
+/// Most batches in one commit: bounds how long the first of them waits for the last.
+const GROUP_BATCHES_MAX: usize = 256;
+/// Most bytes of batches in one commit.
+const GROUP_BYTES_MAX: usize = 32 << 20;
+
+/// What became of an arrival, or that nothing can be taken any more.
+pub type Verdict = Result<Outcome, Arc<store::Error>>;
+
+struct Job {
+    arrival: Arrival,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// A handle to the writer. When all are gone and the queue is empty, the thread ends.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The writer is gone: the process is going down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the writer has stopped")]
+pub struct Stopped;
+
+impl Writer {
+    /// Starts the thread. `queue_batches_max` arrivals may wait for it.
+    #[must_use]
+    pub fn start(
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        clock: SharedClock,
+        shutdown: &Shutdown,
+        queue_batches_max: usize,
+    ) -> Self {
+        let (jobs, queue) = mpsc::channel(queue_batches_max);
+        // Its end is not awaited by name: it lives as long as the last stream holds a handle.
+        drop(shutdown.spawn_blocking("writer", move || write(queue, &store, &metrics, &clock)));
+        Self { jobs }
+    }
+
+    /// Hands over an arrival; waits while the queue is full. The verdict comes when it is durable.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub async fn submit(&self, arrival: Arrival) -> Result<oneshot::Receiver<Verdict>, Stopped> {
+        let (verdict, answer) = oneshot::channel();
+        match self.jobs.send(Job { arrival, verdict }).await {
+            Ok(()) => Ok(answer),
+            Err(_gone) => Err(Stopped),
+        }
+    }
+}
+
+fn write(mut queue: mpsc::Receiver<Job>, store: &Store, metrics: &Metrics, clock: &SharedClock) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut bytes = size(&first);
+        let mut group = vec![first];
+        while group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
+            let Ok(job) = queue.try_recv() else { break };
+            bytes += size(&job);
+            group.push(job);
+        }
+        let (arrivals, senders): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|job| (job.arrival, job.verdict))
+            .unzip();
+        let samples: Vec<u64> = arrivals.iter().map(samples_of).collect();
+        let started = clock.monotonic();
+        let result = store.commit(arrivals).map_err(Arc::new);
+        metrics
+            .commit_seconds
+            .record(clock.monotonic().saturating_sub(started));
+        metrics.commits.inc();
+        if let Err(error) = &result {
+            let error: &dyn std::error::Error = &**error;
+            tracing::error!(
+                error,
+                "commit failed; nothing more is taken in until a restart"
+            );
+        }
+        for (index, sender) in senders.into_iter().enumerate() {
+            let verdict = match &result {
+                Ok(outcomes) => Ok(outcomes.get(index).copied().unwrap_or(Outcome::Duplicate)),
+                Err(error) => Err(Arc::clone(error)),
+            };
+            count(metrics, &verdict, samples.get(index).copied().unwrap_or(0));
+            // A stream that ended meanwhile will hear of it when the agent comes back.
+            drop(sender.send(verdict));
+        }
+    }
+}
+
+fn count(metrics: &Metrics, verdict: &Verdict, samples: u64) {
+    match verdict {
+        Ok(Outcome::Taken) => {
+            metrics.batches.inc();
+            metrics.samples.add(samples);
+        }
+        Ok(Outcome::Duplicate) => metrics.duplicates.inc(),
+        Ok(Outcome::StaleSeries) | Err(_) => {}
+    }
+}
+
+fn samples_of(arrival: &Arrival) -> u64 {
+    arrival
+        .blocks
+        .iter()
+        .map(|block| block.block.sample_count() as u64)
+        .sum()
+}
+
+fn size(job: &Job) -> usize {
+    job.arrival
+        .blocks
+        .iter()
+        .map(|block| block.received.len())
+        .sum()
+}

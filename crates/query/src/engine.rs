@@ -1,0 +1,239 @@
+//! The front door: bounds, times and the shape of the answer.
+
+use series::Timestamp;
+use series::labels::Labels;
+
+use crate::answer::{Answer, Sample, Series, Statistics, Value};
+use crate::error::Error;
+use crate::eval::{Context, Grid, Operand, Steps, present};
+use crate::notes::Level;
+use crate::parse::ast::{Kind, Type};
+use crate::parse::{Expr, ParseError, parse};
+use crate::source::{Budget, SeriesSource, Values};
+
+/// The bounds and defaults of an [`Engine`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How far back an instant selector looks, in milliseconds. Prometheus' default is 5 minutes.
+    pub lookback_ms: i64,
+    /// The step of a subquery that names none, in milliseconds.
+    pub subquery_step_ms: i64,
+    /// Most steps of a range query: Prometheus' 11,000, enough for a minute's step over a week.
+    pub steps_max: u64,
+    /// Most series read by one query.
+    pub series_max: u64,
+    /// Most samples read, and most samples held while evaluating. At 16 bytes each the default
+    /// holds a query to about 800 MB at worst.
+    pub samples_max: u64,
+    /// Most samples in an answer, so that one answer cannot fill the asker's memory.
+    pub answer_samples_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+            steps_max: 11_000,
+            series_max: 1_000_000,
+            samples_max: 50_000_000,
+            answer_samples_max: 10_000_000,
+        }
+    }
+}
+
+/// Evaluates expressions within bounds. It holds nothing but its options.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    options: Options,
+}
+
+impl Engine {
+    /// An engine with these options.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options }
+    }
+
+    /// Its options.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// A fresh budget for one query. Whoever keeps a handle on it can cancel the query.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget::new(self.options.series_max, self.options.samples_max)
+    }
+
+    /// The value of `text` at one time.
+    ///
+    /// # Errors
+    /// When the text does not parse, a bound is reached, the query is cancelled through `budget`,
+    /// the source fails, or the expression cannot be evaluated over the data.
+    pub fn instant(
+        &self,
+        source: &dyn SeriesSource,
+        text: &str,
+        at: Timestamp,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
+        let expr = parse(text)?;
+        let steps = Steps::new(at.as_millis(), at.as_millis(), 1)?;
+        let context = Context::new(source, &self.options, budget, &steps, 0);
+        context.plan(&expr, &steps)?;
+        let value = match &expr.unwrapped().kind {
+            Kind::Range { .. } | Kind::Subquery(_) => {
+                let windows = context.windows(expr.unwrapped(), &steps)?;
+                Value::Matrix(windows.into_matrix(&context)?)
+            }
+            _ => {
+                let operand = context.operand(&expr, &steps)?;
+                self.instant_value(&context, operand, at)?
+            }
+        };
+        self.finish(&context, text, value)
+    }
+
+    /// The values of `text` from `start` to `end`, both inside, every `step_ms` milliseconds.
+    ///
+    /// # Errors
+    /// As [`Engine::instant`]; also when the step is not positive, the end lies before the start,
+    /// there would be more than [`Options::steps_max`] steps, or the expression is neither a
+    /// scalar nor an instant vector.
+    pub fn range(
+        &self,
+        source: &dyn SeriesSource,
+        text: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step_ms: i64,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
+        let steps = self.range_steps(start, end, step_ms)?;
+        let expr = parse(text)?;
+        range_type(&expr)?;
+        let context = Context::new(source, &self.options, budget, &steps, step_ms);
+        context.plan(&expr, &steps)?;
+        let grid = match context.operand(&expr, &steps)? {
+            Operand::Scalar(values) => {
+                let mut grid = Grid::default();
+                grid.push(Labels::default().into(), false, values);
+                grid
+            }
+            Operand::Grid(grid) => grid,
+            Operand::Text(_) => return Err(Error::execution("a range query cannot answer text")),
+        };
+        let grid = context.drop_names(grid)?;
+        let mut matrix: Vec<Series> = grid
+            .rows
+            .into_iter()
+            .map(|row| row.into_series(&steps))
+            .collect();
+        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+        self.finish(&context, text, Value::Matrix(matrix))
+    }
+
+    fn range_steps(&self, start: Timestamp, end: Timestamp, step_ms: i64) -> Result<Steps, Error> {
+        let refuse = |message: String| Err(Error::Request { message });
+        if step_ms <= 0 {
+            return refuse(
+                "zero or negative query resolution step widths are not accepted. Try a positive \
+                 integer"
+                    .to_owned(),
+            );
+        }
+        if end < start {
+            return refuse("end timestamp must not be before start time".to_owned());
+        }
+        let steps = end.millis_since(start) / step_ms;
+        if u64::try_from(steps).is_ok_and(|steps| steps >= self.options.steps_max) {
+            return refuse(format!(
+                "exceeded maximum resolution of {} points per timeseries. Try decreasing the query \
+                 resolution (?step=XX)",
+                self.options.steps_max
+            ));
+        }
+        Steps::new(start.as_millis(), end.as_millis(), step_ms)
+    }
+
+    fn instant_value(
+        &self,
+        context: &Context<'_>,
+        operand: Operand,
+        at: Timestamp,
+    ) -> Result<Value, Error> {
+        Ok(match operand {
+            Operand::Scalar(values) => Value::Scalar {
+                at,
+                value: values.first().copied().unwrap_or(f64::NAN),
+            },
+            Operand::Text(text) => Value::String {
+                at,
+                value: text.value,
+            },
+            Operand::Grid(grid) => {
+                let samples = context
+                    .drop_names(grid)?
+                    .rows
+                    .into_iter()
+                    .filter(|row| present(row.values[0]))
+                    .map(|row| Sample {
+                        value: row.values[0],
+                        labels: row.into_labels(),
+                        at,
+                    })
+                    .collect();
+                Value::Vector(samples)
+            }
+        })
+    }
+
+    fn finish(&self, context: &Context<'_>, text: &str, value: Value) -> Result<Answer, Error> {
+        let samples = u64::try_from(value.samples()).unwrap_or(u64::MAX);
+        if samples > self.options.answer_samples_max {
+            return Err(Error::Limit {
+                what: "samples of the answer",
+                max: self.options.answer_samples_max,
+            });
+        }
+        let mut warnings = context.source_warnings();
+        warnings.extend(context.notes.texts(Level::Warning, text));
+        Ok(Answer {
+            value,
+            warnings,
+            infos: context.notes.texts(Level::Info, text),
+            partial: context.partial(),
+            statistics: Statistics {
+                series: context.budget.series(),
+                samples: context.budget.samples(),
+                samples_peak: context.samples_peak(),
+                stages: Vec::new(),
+            },
+        })
+    }
+}
+
+/// A range query answers scalars and instant vectors.
+fn range_type(expr: &Expr) -> Result<(), Error> {
+    match expr.value_type() {
+        Type::Scalar | Type::Vector => Ok(()),
+        other => Err(Error::Parse(ParseError {
+            position: crate::parse::Position { line: 1, column: 1 },
+            message: format!(
+                "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+                other.as_str()
+            ),
+        })),
+    }
+}
+
+impl Value {
+    /// The floats of a series; what is not a float has none.
+    #[must_use]
+    pub fn floats(values: &Values) -> &[f64] {
+        let Values::Float(floats) = values;
+        floats
+    }
+}

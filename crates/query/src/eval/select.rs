@@ -1,0 +1,277 @@
+//! Reading series: each selector once, over all the time that the expression looks at.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use series::{Labels, Matcher, TimeRange, Timestamp, is_stale};
+
+use super::grid::present;
+use super::steps::seconds;
+use super::{Context, Grid, Placed, Steps};
+use crate::ast::{Kind, Selector, Subquery};
+use crate::error::Error;
+use crate::parse::Expr;
+use crate::source::{SeriesSlice, Values};
+
+/// One series as read.
+pub(super) struct Raw {
+    pub(super) labels: Arc<Labels>,
+    pub(super) times: Arc<[i64]>,
+    pub(super) values: Arc<[f64]>,
+}
+
+/// What has been and will be read.
+#[derive(Default)]
+pub(super) struct Selections {
+    by_selector: HashMap<String, Vec<Span>>,
+    warnings: Vec<String>,
+    partial: bool,
+}
+
+/// One stretch of time of one selector.
+struct Span {
+    start: i64,
+    end: i64,
+    series: Option<Rc<Vec<Raw>>>,
+}
+
+/// Most warnings of the source that are kept.
+const WARNINGS_MAX: usize = 100;
+
+/// What an instant selector gives for a sample.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    Value,
+    Time,
+}
+
+impl Context<'_> {
+    pub(crate) fn source_warnings(&self) -> Vec<String> {
+        self.selections.borrow().warnings.clone()
+    }
+
+    pub(crate) fn partial(&self) -> bool {
+        self.selections.borrow().partial
+    }
+
+    /// Finds out what each selector below `expr` will need. Stretches of the same selector that
+    /// touch are read as one; those far apart are not, since what lies between is of no use.
+    pub(crate) fn plan(&self, expr: &Expr, steps: &Steps) -> Result<(), Error> {
+        if steps.count == 0 {
+            return Ok(());
+        }
+        match &expr.kind {
+            Kind::Number(_) | Kind::Text(_) => Ok(()),
+            Kind::Selector(selector) => {
+                self.plan_selector(selector, self.options.lookback_ms, steps)
+            }
+            Kind::Range { selector, range } => {
+                let range = self.millis_above_zero(range)?;
+                self.plan_selector(selector, range, steps)
+            }
+            Kind::Subquery(subquery) => {
+                let inner = self.subquery_steps(subquery, steps)?;
+                self.plan(&subquery.expr, &inner)
+            }
+            Kind::Call { args, .. } => args.iter().try_for_each(|arg| self.plan(arg, steps)),
+            Kind::Aggregate(aggregate) => {
+                if let Some(param) = &aggregate.param {
+                    self.plan(param, steps)?;
+                }
+                self.plan(&aggregate.expr, steps)
+            }
+            Kind::Binary(binary) => {
+                self.plan(&binary.lhs, steps)?;
+                self.plan(&binary.rhs, steps)
+            }
+            Kind::Negate(inner) | Kind::Paren(inner) => self.plan(inner, steps),
+        }
+    }
+
+    fn plan_selector(&self, selector: &Selector, back: i64, steps: &Steps) -> Result<(), Error> {
+        let (start, end) = stretch(&self.placed(&selector.shift)?, back, steps);
+        let mut selections = self.selections.borrow_mut();
+        let spans = selections
+            .by_selector
+            .entry(key(&selector.matchers))
+            .or_default();
+        let mut merged = Span {
+            start,
+            end,
+            series: None,
+        };
+        spans.retain(|span| {
+            let touches = span.start <= merged.end.saturating_add(1)
+                && merged.start <= span.end.saturating_add(1);
+            if touches {
+                merged.start = merged.start.min(span.start);
+                merged.end = merged.end.max(span.end);
+            }
+            !touches
+        });
+        spans.push(merged);
+        Ok(())
+    }
+
+    /// The steps of a subquery: multiples of its own step, whatever the time of evaluation, so
+    /// that a query moved by a little sees the same points.
+    pub(super) fn subquery_steps(
+        &self,
+        subquery: &Subquery,
+        steps: &Steps,
+    ) -> Result<Steps, Error> {
+        let placed = self.placed(&subquery.shift)?;
+        let range = self.millis_above_zero(&subquery.range)?;
+        let step = match &subquery.step {
+            Some(step) => self.millis_above_zero(step)?,
+            None => self.options.subquery_step_ms,
+        };
+        let left = placed.time(steps.start).saturating_sub(range);
+        let mut start = step * (left / step);
+        if start <= left {
+            start += step;
+        }
+        Steps::new(start, placed.time(steps.last()), step)
+    }
+
+    /// The series of a selector over at least the time from `start` to `end`.
+    fn read(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Rc<Vec<Raw>>, Error> {
+        let key = key(matchers);
+        let (start, end) = {
+            let selections = self.selections.borrow();
+            let span = selections.by_selector.get(&key).and_then(|spans| {
+                spans
+                    .iter()
+                    .find(|span| span.start <= start && end <= span.end)
+            });
+            match span {
+                Some(Span {
+                    series: Some(series),
+                    ..
+                }) => return Ok(Rc::clone(series)),
+                Some(span) => (span.start, span.end),
+                None => (start, end),
+            }
+        };
+        let range = TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end));
+        let selection = self.source.select(matchers, range, self.budget)?;
+        let mut series: Vec<Raw> = selection.series.into_iter().map(Raw::from).collect();
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        let series = Rc::new(series);
+        let mut selections = self.selections.borrow_mut();
+        selections.partial |= selection.partial;
+        for warning in selection.warnings {
+            if selections.warnings.len() < WARNINGS_MAX && !selections.warnings.contains(&warning) {
+                selections.warnings.push(warning);
+            }
+        }
+        let spans = selections.by_selector.entry(key).or_default();
+        match spans.iter_mut().find(|s| s.start == start && s.end == end) {
+            Some(span) => span.series = Some(Rc::clone(&series)),
+            None => spans.push(Span {
+                start,
+                end,
+                series: Some(Rc::clone(&series)),
+            }),
+        }
+        Ok(series)
+    }
+
+    /// The series a selector needs when each step looks `back` milliseconds from its time.
+    pub(super) fn read_placed(
+        &self,
+        selector: &Selector,
+        placed: &Placed,
+        back: i64,
+        steps: &Steps,
+    ) -> Result<Rc<Vec<Raw>>, Error> {
+        let (start, end) = stretch(placed, back, steps);
+        self.read(&selector.matchers, start, end)
+    }
+
+    pub(super) fn instant_selector(
+        &self,
+        selector: &Selector,
+        steps: &Steps,
+    ) -> Result<Grid, Error> {
+        self.latest(selector, steps, Take::Value)
+    }
+
+    /// For each step the latest sample that is not older than the lookback; a stale marker ends
+    /// a series at once.
+    pub(super) fn latest(
+        &self,
+        selector: &Selector,
+        steps: &Steps,
+        take: Take,
+    ) -> Result<Grid, Error> {
+        let mut grid = Grid::default();
+        if steps.count == 0 {
+            return Ok(grid);
+        }
+        let placed = self.placed(&selector.shift)?;
+        let lookback = self.options.lookback_ms;
+        let series = self.read_placed(selector, &placed, lookback, steps)?;
+        for raw in series.iter() {
+            let mut column = self.column(steps)?;
+            let mut next = 0;
+            for (cell, at) in column.iter_mut().zip(steps.iter()) {
+                let time = placed.time(at);
+                while raw.times.get(next).is_some_and(|sample| *sample <= time) {
+                    next += 1;
+                }
+                let Some(last) = next.checked_sub(1) else {
+                    continue;
+                };
+                let (sample, value) = (raw.times[last], raw.values[last]);
+                if sample > time.saturating_sub(lookback) && present(value) {
+                    *cell = match take {
+                        Take::Value => value,
+                        Take::Time => seconds(sample),
+                    };
+                }
+            }
+            grid.push(Arc::clone(&raw.labels), false, column);
+        }
+        Ok(grid)
+    }
+}
+
+/// The first and last millisecond that all steps together look at. Windows are open at the left.
+fn stretch(placed: &Placed, back: i64, steps: &Steps) -> (i64, i64) {
+    let first = placed.time(steps.start).saturating_sub(back);
+    (first.saturating_add(1), placed.time(steps.last()))
+}
+
+fn key(matchers: &[Matcher]) -> String {
+    let parts: Vec<String> = matchers.iter().map(Matcher::to_string).collect();
+    parts.join(",")
+}
+
+impl From<SeriesSlice> for Raw {
+    fn from(slice: SeriesSlice) -> Self {
+        let Values::Float(values) = slice.values;
+        Self {
+            labels: slice.labels,
+            times: slice.times,
+            values,
+        }
+    }
+}
+
+impl Raw {
+    /// Times and values without stale markers, which windows pass over.
+    pub(super) fn fresh(&self) -> (Arc<[i64]>, Arc<[f64]>) {
+        if !self.values.iter().any(|value| is_stale(*value)) {
+            return (Arc::clone(&self.times), Arc::clone(&self.values));
+        }
+        let (times, values): (Vec<i64>, Vec<f64>) = self
+            .times
+            .iter()
+            .zip(self.values.iter())
+            .filter(|(_, value)| !is_stale(**value))
+            .unzip();
+        (times.into(), values.into())
+    }
+}

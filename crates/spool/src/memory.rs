@@ -1,0 +1,233 @@
+//! A disk in memory that can be full, fail and crash, for tests.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::Disk;
+
+/// A disk in memory. Clones are handles to the same disk, so that it outlives a spool that crashed.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDisk {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: BTreeMap<String, File>,
+    /// Removed or replaced in place since the last durable change of names: a crash may undo it.
+    undoable: Vec<(String, File)>,
+    /// Bytes that may still be written before the disk is full.
+    room: Option<usize>,
+    sync_failures: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    bytes: Vec<u8>,
+    /// A crash keeps at least these.
+    durable: usize,
+    /// After a failed sync, what lies beyond this never becomes durable.
+    doubtful_from: Option<usize>,
+}
+
+impl MemoryDisk {
+    /// From now on at most `room` bytes can be written; `None` lifts the bound.
+    pub fn set_room(&self, room: Option<usize>) {
+        self.inner().room = room;
+    }
+
+    /// How many bytes can still be written; `None` if there is no bound.
+    #[must_use]
+    pub fn room(&self) -> Option<usize> {
+        self.inner().room
+    }
+
+    /// The next `count` syncs fail, and what they should have saved is lost at the next crash.
+    pub fn fail_syncs(&self, count: usize) {
+        self.inner().sync_failures = count;
+    }
+
+    /// Loses power: of what was not made durable, some survives, some is torn, some comes back that
+    /// had been removed. `chance` gives numbers that decide how much.
+    pub fn crash(&self, mut chance: impl FnMut() -> u64) {
+        let mut inner = self.inner();
+        for (name, file) in std::mem::take(&mut inner.undoable) {
+            if chance().is_multiple_of(2) {
+                inner.files.insert(name, file);
+            }
+        }
+        for file in inner.files.values_mut() {
+            let end = file.doubtful_from.take().unwrap_or(file.bytes.len());
+            let loose = end.saturating_sub(file.durable);
+            let kept = usize::try_from(chance() % (loose as u64 + 1)).unwrap_or_default();
+            file.bytes.truncate(file.durable + kept);
+            // The last bytes that survive may be garbage: length is written before content.
+            let garbage = usize::try_from(chance() % (kept as u64 + 1)).unwrap_or_default();
+            let start = file.bytes.len() - garbage.min(64);
+            if chance().is_multiple_of(2) {
+                file.bytes.get_mut(start..).unwrap_or_default().fill(0);
+            }
+            file.durable = file.bytes.len();
+        }
+        inner.room = None;
+        inner.sync_failures = 0;
+    }
+
+    /// Changes the bytes of a file behind the spool's back; `false` if there is none.
+    pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut inner = self.inner();
+        let Some(file) = inner.files.get_mut(name) else {
+            return false;
+        };
+        change(&mut file.bytes);
+        file.durable = file.durable.min(file.bytes.len());
+        true
+    }
+
+    /// All names, set-aside files included, with their bytes.
+    #[must_use]
+    pub fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let inner = self.inner();
+        inner
+            .files
+            .iter()
+            .map(|(name, file)| (name.clone(), file.bytes.clone()))
+            .collect()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it is held, and a test that did has failed already.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn file(&mut self, name: &str) -> io::Result<&mut File> {
+        self.files
+            .get_mut(name)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// How much of `wanted` bytes can be written.
+    fn take_room(&mut self, wanted: usize) -> usize {
+        let Some(room) = &mut self.room else {
+            return wanted;
+        };
+        let taken = wanted.min(*room);
+        *room -= taken;
+        taken
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        Ok(self
+            .inner()
+            .files
+            .keys()
+            .filter(|name| !name.contains('/'))
+            .cloned()
+            .collect())
+    }
+
+    fn len(&mut self, name: &str) -> io::Result<u64> {
+        Ok(self.inner().file(name)?.bytes.len() as u64)
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let mut inner = self.inner();
+        let file = inner.file(name)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let from = file
+            .bytes
+            .get(start..)
+            .and_then(|rest| rest.get(..into.len()))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        into.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner();
+        let taken = inner.take_room(bytes.len());
+        let file = inner.file(name)?;
+        file.bytes.extend(bytes.iter().take(taken));
+        if taken < bytes.len() {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        let mut inner = self.inner();
+        let file = inner.file(name)?;
+        file.bytes
+            .truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        file.durable = file.durable.min(file.bytes.len());
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        let fails = inner.sync_failures > 0;
+        inner.sync_failures = inner.sync_failures.saturating_sub(1);
+        let file = inner.file(name)?;
+        if fails {
+            file.doubtful_from.get_or_insert(file.durable);
+            return Err(io::Error::other("the disk did not answer"));
+        }
+        file.durable = file.doubtful_from.unwrap_or(file.bytes.len());
+        Ok(())
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner();
+        if inner.take_room(bytes.len()) < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = File {
+            bytes: bytes.to_vec(),
+            durable: bytes.len(),
+            doubtful_from: None,
+        };
+        inner.files.insert(name.to_owned(), file);
+        inner.undoable.clear();
+        Ok(())
+    }
+
+    fn overwrite(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner();
+        if inner.take_room(bytes.len()) < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = File {
+            bytes: bytes.to_vec(),
+            durable: 0,
+            doubtful_from: None,
+        };
+        if let Some(old) = inner.files.insert(name.to_owned(), file) {
+            inner.undoable.push((name.to_owned(), old));
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        inner.undoable.push((name.to_owned(), file));
+        Ok(())
+    }
+
+    fn set_aside(&mut self, name: &str) -> io::Result<String> {
+        let mut inner = self.inner();
+        let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        let aside = (0..=u32::MAX)
+            .map(|turn| format!("damaged/{name}.{turn}"))
+            .find(|aside| !inner.files.contains_key(aside))
+            .ok_or(io::ErrorKind::StorageFull)?;
+        inner.files.insert(aside.clone(), file);
+        Ok(aside)
+    }
+}

@@ -1,0 +1,409 @@
+//! The spool itself.
+
+mod read;
+mod recover;
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::loss::{Loss, Losses, Reason};
+use crate::record::{HEAD_BYTES, Head, RECORD_HEAD_BYTES, head_bytes, put_record, segment_name};
+use crate::state::{ACKNOWLEDGED_FILE, LOSSES_FILE, acknowledged_bytes, losses_bytes};
+use crate::{Disk, Error};
+
+/// No segment is larger: recovery reads one at a time into memory.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The smallest segment that is worth a file.
+const SEGMENT_BYTES_MIN: u64 = 256;
+
+/// The bounds of a spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most bytes of all segments together; at least two segments. Past it the oldest segment is
+    /// dropped. What was set aside as damaged and the small state files (under 64 KiB each) come
+    /// on top.
+    pub bytes_max: u64,
+    /// Most bytes of one segment, and so of one record with its 44 bytes of heads. Space is freed
+    /// and lost in units of it. As much is kept in memory between syncs.
+    pub segment_bytes: u64,
+    /// The epoch to take if there is no spool yet, such as the time in nanoseconds: a value that no
+    /// earlier spool of this agent had.
+    pub epoch_if_new: u64,
+}
+
+impl Config {
+    /// Checks the bounds against each other.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] says which.
+    pub const fn validate(&self) -> Result<(), Error> {
+        if self.segment_bytes < SEGMENT_BYTES_MIN || self.segment_bytes > SEGMENT_BYTES_MAX {
+            return Err(Error::BadConfig {
+                what: "segment_bytes must lie from 256 B to 256 MiB",
+            });
+        }
+        if self.bytes_max / 2 < self.segment_bytes {
+            return Err(Error::BadConfig {
+                what: "bytes_max must be at least two segments",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What opening found, for the log and the counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Whether there was no spool before.
+    pub created: bool,
+    /// Records that are not acknowledged.
+    pub pending: u64,
+    /// Bytes cut from a torn tail.
+    pub cut_bytes: u64,
+    /// Where damaged files were moved, relative to the directory.
+    pub set_aside: Vec<String>,
+    /// Losses that were found now; they are among [`Spool::losses`] too.
+    pub losses: Vec<Loss>,
+}
+
+/// One file of records with the sequences `first..next`.
+#[derive(Clone, Debug)]
+struct Segment {
+    first: u64,
+    next: u64,
+    bytes: u64,
+}
+
+impl Segment {
+    fn name(&self) -> String {
+        segment_name(self.first)
+    }
+}
+
+/// Whether the end of the active file is as the spool thinks it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Sound,
+    /// A part of a record that was refused may lie behind the last one.
+    Partial,
+    /// A sync failed: the kernel may have thrown away what it could not write, and may claim
+    /// success the next time. The unsynced records are written anew, elsewhere, from memory.
+    Doubtful,
+}
+
+/// Records on disk, numbered, oldest first, until they are acknowledged.
+pub struct Spool {
+    disk: Box<dyn Disk>,
+    config: Config,
+    epoch: u64,
+    /// Oldest first, ascending and without overlap; the last one is written to and is always there.
+    segments: VecDeque<Segment>,
+    /// The sequence that the next record gets.
+    next: u64,
+    /// Sequences below are durable.
+    synced_next: u64,
+    /// Sequences below were acknowledged or dropped.
+    floor: u64,
+    acknowledged: u64,
+    losses: Losses,
+    /// The records that are not synced yet, as they lie in the file.
+    unsynced: Vec<u8>,
+    tail: Tail,
+    /// Where the sequence after the last one read starts in its segment, so that reading on does not
+    /// walk again. It is empty at the end of a segment.
+    cursor: Option<(u64, u64)>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool")
+            .field("epoch", &self.epoch)
+            .field("segments", &self.segments)
+            .field("next", &self.next)
+            .field("synced_next", &self.synced_next)
+            .field("floor", &self.floor)
+            .field("losses", &self.losses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// Opens what is on `disk`, or starts a new spool there. Reads every segment once.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself, the disk fails or is full, or the files are of a
+    /// later version. Damage is no error: it is repaired and reported.
+    pub fn open(disk: impl Disk + 'static, config: Config) -> Result<(Self, Recovery), Error> {
+        config.validate()?;
+        recover::open(Box::new(disk), config)
+    }
+
+    /// Chosen once when the spool was created; with it a sequence is unique for ever.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Bytes of all segments, those included that are acknowledged but share a file with others.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Records that are neither acknowledged nor lost, those not yet synced included.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(|segment| segment.next.saturating_sub(segment.first.max(self.floor)))
+            .sum()
+    }
+
+    /// The lowest sequence that [`Spool::read_from`] may still give.
+    #[must_use]
+    pub const fn oldest_sequence(&self) -> u64 {
+        self.floor
+    }
+
+    /// The sequence that the next record will get.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Sequences below this are durable, and readable if they are still there.
+    #[must_use]
+    pub const fn synced_next_sequence(&self) -> u64 {
+        self.synced_next
+    }
+
+    /// The highest sequence acknowledged so far, 0 if none.
+    #[must_use]
+    pub const fn acknowledged_through(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Takes one record; gives its sequence. It is durable, and readable, after the next
+    /// [`Spool::sync`]. At the bound the oldest segment makes room, which is a [`Loss`].
+    ///
+    /// # Errors
+    /// [`Error::RecordTooLarge`]; or the disk is full or fails, and the record was not taken.
+    pub fn append(&mut self, record: &[u8]) -> Result<u64, Error> {
+        let needed = (RECORD_HEAD_BYTES + record.len()) as u64;
+        let room = self.config.segment_bytes - HEAD_BYTES as u64;
+        if needed > room {
+            return Err(Error::RecordTooLarge {
+                got: record.len(),
+                max: usize::try_from(room).unwrap_or(usize::MAX) - RECORD_HEAD_BYTES,
+            });
+        }
+        if self.tail == Tail::Doubtful {
+            self.rewrite_tail()?;
+        }
+        if self.active().bytes + needed > self.config.segment_bytes {
+            self.make_room(HEAD_BYTES as u64 + needed)?;
+            self.sync()?;
+            self.start_segment(self.next, &[])?;
+        } else {
+            self.make_room(needed)?;
+        }
+        let (name, end) = (self.active().name(), self.active().bytes);
+        if self.tail == Tail::Partial {
+            self.disk
+                .truncate(&name, end)
+                .map_err(Error::disk("cut", &name))?;
+            self.tail = Tail::Sound;
+        }
+        let start = self.unsynced.len();
+        put_record(self.next, record, &mut self.unsynced);
+        let written = self.unsynced.get(start..).unwrap_or_default();
+        if let Err(source) = self.disk.append(&name, written) {
+            self.unsynced.truncate(start);
+            self.tail = match self.disk.truncate(&name, end) {
+                Ok(()) => Tail::Sound,
+                Err(_) => Tail::Partial,
+            };
+            return Err(Error::disk("append to", &name)(source));
+        }
+        self.active_mut().bytes += needed;
+        self.active_mut().next += 1;
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+
+    /// Makes all records durable. One call for many appends is as safe as one for each.
+    ///
+    /// # Errors
+    /// When the disk fails or is full; the records are kept in memory and written elsewhere by the
+    /// next call.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        if self.tail == Tail::Doubtful {
+            return self.rewrite_tail();
+        }
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        let name = self.active().name();
+        if let Err(source) = self.disk.sync(&name) {
+            self.tail = Tail::Doubtful;
+            return Err(Error::disk("sync", &name)(source));
+        }
+        self.unsynced.clear();
+        self.synced_next = self.next;
+        Ok(())
+    }
+
+    /// Takes note that everything up to `sequence` is safe elsewhere, and frees the segments that
+    /// hold nothing else. That this happened survives the end of the process, but perhaps not a
+    /// power loss, after which some records are given out again.
+    ///
+    /// # Errors
+    /// [`Error::NeverGiven`]; or the disk fails, and the acknowledgement holds for this process.
+    pub fn acknowledge_through(&mut self, sequence: u64) -> Result<(), Error> {
+        if sequence >= self.synced_next {
+            return Err(Error::NeverGiven {
+                got: sequence,
+                last: self.synced_next - 1,
+            });
+        }
+        if sequence <= self.acknowledged {
+            return Ok(());
+        }
+        self.acknowledged = sequence;
+        self.floor = self.floor.max(sequence + 1);
+        // All of an active segment that has grown is free too, once there is another one.
+        let all = self.floor == self.next && self.active().bytes > self.config.segment_bytes / 4;
+        if all && self.tail == Tail::Sound {
+            self.start_segment(self.next, &[])?;
+        }
+        if self.segments.len() > 1 && self.segments[0].next <= self.floor {
+            // A power loss may bring back some of the removed files and not others; with the floor
+            // on disk that is no hole. If the disk is too full to say so, room comes first: then
+            // acknowledged records may be called missing after a power loss, which costs nothing.
+            drop(self.keep_losses(self.losses.clone(), self.floor));
+            while self.segments.len() > 1 && self.segments[0].next <= self.floor {
+                self.remove_oldest()?;
+            }
+        }
+        self.disk
+            .overwrite(ACKNOWLEDGED_FILE, &acknowledged_bytes(sequence))
+            .map_err(Error::disk("write", ACKNOWLEDGED_FILE))
+    }
+
+    /// Losses that were not told yet, oldest first. They survive a restart.
+    #[must_use]
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses.untold
+    }
+
+    /// Takes note that these losses were told to whom it concerns.
+    ///
+    /// # Errors
+    /// When the disk fails or is full; they then count as not told.
+    pub fn losses_told(&mut self, told: &[Loss]) -> Result<(), Error> {
+        let mut losses = self.losses.clone();
+        for loss in told {
+            losses.tell(loss);
+        }
+        self.keep_losses(losses, self.floor)
+    }
+
+    fn active(&self) -> &Segment {
+        &self.segments[self.segments.len() - 1]
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        let last = self.segments.len() - 1;
+        &mut self.segments[last]
+    }
+
+    /// Writes the losses and the floor, then believes them.
+    fn keep_losses(&mut self, mut losses: Losses, floor: u64) -> Result<(), Error> {
+        losses.forget_below(floor);
+        self.disk
+            .replace(LOSSES_FILE, &losses_bytes(floor, &losses))
+            .map_err(Error::disk("write", LOSSES_FILE))?;
+        self.losses = losses;
+        self.floor = floor;
+        Ok(())
+    }
+
+    /// Starts a file at `first` with these records, durable; in the place of one of the same name.
+    fn start_segment(&mut self, first: u64, records: &[u8]) -> Result<(), Error> {
+        let name = segment_name(first);
+        let mut bytes = head_bytes(&Head {
+            first,
+            epoch: self.epoch,
+        })
+        .to_vec();
+        bytes.extend_from_slice(records);
+        self.disk
+            .replace(&name, &bytes)
+            .map_err(Error::disk("create", &name))?;
+        self.segments.retain(|segment| segment.first != first);
+        self.segments.push_back(Segment {
+            first,
+            next: self.next,
+            bytes: bytes.len() as u64,
+        });
+        self.cursor = None;
+        Ok(())
+    }
+
+    /// After a failed sync: a new file with the unsynced records, from memory.
+    fn rewrite_tail(&mut self) -> Result<(), Error> {
+        self.make_room(HEAD_BYTES as u64)?;
+        let records = std::mem::take(&mut self.unsynced);
+        let started = self.start_segment(self.synced_next, &records);
+        self.unsynced = records;
+        started?;
+        if let Some(index) = self.segments.len().checked_sub(2) {
+            let old = &mut self.segments[index];
+            if old.next > self.synced_next {
+                old.next = self.synced_next;
+                old.bytes -= self.unsynced.len() as u64;
+                // If this fails, what is left over is passed over at the next start: the records
+                // of a segment end where the next one begins.
+                drop(self.disk.truncate(&old.name(), old.bytes));
+            }
+        }
+        self.unsynced.clear();
+        self.synced_next = self.next;
+        self.tail = Tail::Sound;
+        Ok(())
+    }
+
+    fn make_room(&mut self, needed: u64) -> Result<(), Error> {
+        while self.bytes() + needed > self.config.bytes_max && self.segments.len() > 1 {
+            let oldest = &self.segments[0];
+            let (first, next) = (oldest.first.max(self.floor), oldest.next);
+            if first < next {
+                let mut losses = self.losses.clone();
+                losses.add(Loss {
+                    first,
+                    last: next - 1,
+                    reason: Reason::Full,
+                });
+                self.keep_losses(losses, next)?;
+            }
+            self.remove_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn remove_oldest(&mut self) -> Result<(), Error> {
+        let name = self.segments[0].name();
+        match self.disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::disk("remove", &name)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.segments.pop_front();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

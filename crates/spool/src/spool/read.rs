@@ -1,0 +1,195 @@
+//! Reading, and what becomes of bytes that cannot be read.
+
+use std::io;
+
+use super::{SEGMENT_BYTES_MAX, Segment, Spool};
+use crate::loss::{Loss, Reason};
+use crate::record::{HEAD_BYTES, Head, RECORD_HEAD_BYTES, RecordHead, head_bytes};
+use crate::{Disk, Error};
+
+impl Spool {
+    /// Gives durable records from `sequence` on, lowest first: at most `records_max`, and as many
+    /// as fit `bytes_max` of payload but at least one. What is acknowledged or lost is passed over.
+    /// Records that cannot be read are set aside and become a [`Loss`].
+    ///
+    /// # Errors
+    /// When the disk fails; damage is none.
+    pub fn read_from(
+        &mut self,
+        sequence: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let mut records = Vec::new();
+        let mut bytes = 0_usize;
+        let mut at = sequence.max(self.floor);
+        while records.len() < records_max && at < self.synced_next {
+            let Some(index) = self.segments.iter().position(|segment| at < segment.next) else {
+                break;
+            };
+            at = at.max(self.segments[index].first);
+            if at >= self.synced_next {
+                break;
+            }
+            let bytes_left = if records.is_empty() {
+                usize::MAX
+            } else {
+                bytes_max - bytes
+            };
+            match self.read_one(index, at, bytes_left)? {
+                Read::Record(record) => {
+                    bytes = bytes.saturating_add(record.len());
+                    records.push((at, record));
+                    at += 1;
+                    if bytes >= bytes_max {
+                        break;
+                    }
+                }
+                Read::Enough => break,
+                Read::Damaged {
+                    sequence,
+                    good_bytes,
+                } => {
+                    self.lose_rest(index, sequence, good_bytes)?;
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn read_one(&mut self, index: usize, sequence: u64, bytes_max: usize) -> Result<Read, Error> {
+        let segment = self.segments[index].clone();
+        let name = segment.name();
+        let (mut at, mut offset) = match self.cursor {
+            Some(cursor) if cursor.0 >= segment.first && cursor.0 <= sequence => cursor,
+            _ => (segment.first, HEAD_BYTES as u64),
+        };
+        loop {
+            let damaged = Read::Damaged {
+                sequence: at,
+                good_bytes: offset,
+            };
+            let mut head = [0; RECORD_HEAD_BYTES];
+            if !self.read_exact(&name, offset, &mut head)? {
+                return Ok(damaged);
+            }
+            let head = RecordHead::read(&head);
+            let end = offset + (RECORD_HEAD_BYTES + head.length) as u64;
+            if head.sequence != at || end > segment.bytes {
+                return Ok(damaged);
+            }
+            if at < sequence {
+                (at, offset) = (at + 1, end);
+                continue;
+            }
+            self.cursor = Some((at, offset));
+            if head.length > bytes_max {
+                return Ok(Read::Enough);
+            }
+            let mut payload = vec![0; head.length];
+            let whole = self.read_exact(&name, offset + RECORD_HEAD_BYTES as u64, &mut payload)?;
+            if !whole || !head.matches(&payload) {
+                return Ok(damaged);
+            }
+            self.cursor = (at + 1 < segment.next).then_some((at + 1, end));
+            return Ok(Read::Record(payload));
+        }
+    }
+
+    /// Whether the bytes are there: a file that is gone or too short is damage, not a failure.
+    fn read_exact(&mut self, name: &str, offset: u64, into: &mut [u8]) -> Result<bool, Error> {
+        match self.disk.read_at(name, offset, into) {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(Error::disk("read", name)(error)),
+        }
+    }
+
+    /// Gives up the durable records of a segment from `sequence` on, and keeps those before it.
+    fn lose_rest(&mut self, index: usize, sequence: u64, good_bytes: u64) -> Result<(), Error> {
+        let segment = self.segments[index].clone();
+        let is_active = index + 1 == self.segments.len();
+        let end = segment.next.min(self.synced_next);
+        // What was acknowledged before is no loss, though it may be what is damaged.
+        let first = sequence.max(self.floor);
+        if first < end {
+            let mut losses = self.losses.clone();
+            losses.add(Loss {
+                first,
+                last: end - 1,
+                reason: Reason::Damaged,
+            });
+            self.keep_losses(losses, self.floor)?;
+        }
+        self.cursor = None;
+        if is_active {
+            // The unsynced records are safe in memory; they go to a file of their own.
+            self.rewrite_tail()?;
+        }
+        // The new file may have cost the oldest its place.
+        let Some(index) = self
+            .segments
+            .iter()
+            .position(|have| have.first == segment.first)
+        else {
+            return Ok(());
+        };
+        let kept = Segment {
+            next: sequence,
+            bytes: good_bytes,
+            ..segment
+        };
+        salvage(self.disk.as_mut(), &kept, good_bytes, self.epoch)?;
+        self.segments[index] = kept;
+        if sequence == segment.first {
+            self.segments.remove(index);
+        }
+        Ok(())
+    }
+}
+
+/// What lies at a place of a segment.
+enum Read {
+    Record(Vec<u8>),
+    /// A good record, but too large for what is left of the caller's bound.
+    Enough,
+    Damaged {
+        sequence: u64,
+        good_bytes: u64,
+    },
+}
+
+/// Sets a segment's file aside and puts its good beginning, if any, in its place; the head is made
+/// anew. Gives the name under which the file now lies.
+pub(super) fn salvage(
+    disk: &mut dyn Disk,
+    segment: &Segment,
+    good_bytes: u64,
+    epoch: u64,
+) -> Result<Option<String>, Error> {
+    let name = segment.name();
+    let room = usize::try_from(good_bytes.min(SEGMENT_BYTES_MAX)).unwrap_or_default();
+    let mut good = vec![0; room.max(HEAD_BYTES)];
+    let keeps = room > HEAD_BYTES && disk.read_at(&name, 0, &mut good).is_ok();
+    let aside = match disk.set_aside(&name) {
+        Ok(aside) => Some(aside),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::disk("set aside", &name)(error)),
+    };
+    if keeps {
+        good[..HEAD_BYTES].copy_from_slice(&head_bytes(&Head {
+            first: segment.first,
+            epoch,
+        }));
+        disk.replace(&name, &good)
+            .map_err(Error::disk("create", &name))?;
+    }
+    Ok(aside)
+}

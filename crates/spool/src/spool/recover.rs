@@ -1,0 +1,343 @@
+//! Opening: find out what is there, write down what is lost, then repair.
+
+use std::io;
+
+use super::read::salvage;
+use super::{Config, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
+use crate::loss::{Loss, Losses, Reason};
+use crate::record::{FoundHead, HEAD_BYTES, read_head, segment_first, segment_name, walk};
+use crate::state::{
+    ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, STATE_BYTES_MAX, epoch_bytes,
+    losses_bytes, read_acknowledged, read_epoch, read_losses,
+};
+use crate::{Disk, Error};
+
+/// What is to be done with a segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repair {
+    Nothing,
+    /// Cut what lies behind the good records.
+    Cut,
+    /// Set the file aside and keep the good records.
+    Salvage,
+    /// Set the file aside: it belongs to another spool.
+    SetAside,
+    /// Remove the file: all of it was acknowledged or dropped before.
+    Remove,
+}
+
+/// What was found in one segment file.
+#[derive(Debug)]
+struct Finding {
+    segment: Segment,
+    file_bytes: u64,
+    repair: Repair,
+    loss: Option<Loss>,
+}
+
+pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Recovery), Error> {
+    let mut recovery = Recovery::default();
+    let names = disk.list().map_err(Error::disk("list", "the directory"))?;
+    let mut firsts: Vec<u64> = names
+        .iter()
+        .filter_map(|name| segment_first(name))
+        .collect();
+    firsts.sort_unstable();
+
+    let epoch = find_epoch(disk.as_mut(), &config, &names, &firsts, &mut recovery)?;
+    let (known_floor, mut losses) = state_file(
+        disk.as_mut(),
+        LOSSES_FILE,
+        &names,
+        read_losses,
+        &mut recovery,
+    )?
+    .unwrap_or_else(|| (1, Losses::default()));
+    let acknowledged = acknowledged_hint(disk.as_mut(), &names)?;
+    let floor = known_floor.max(acknowledged.saturating_add(1));
+
+    let mut findings = Vec::new();
+    for (index, &first) in firsts.iter().enumerate() {
+        let end = firsts.get(index + 1).copied();
+        findings.push(examine(disk.as_mut(), first, end, epoch, floor)?);
+    }
+    // Everything that is lost is written down before a byte is moved: if this process ends in the
+    // middle of the repair, no number is given out twice.
+    let before = losses.clone();
+    for loss in all_losses(&findings, floor) {
+        recovery.losses.extend(losses.add(loss));
+    }
+    if losses != before {
+        disk.replace(LOSSES_FILE, &losses_bytes(floor, &losses))
+            .map_err(Error::disk("write", LOSSES_FILE))?;
+    }
+    let lost_next = losses
+        .untold
+        .iter()
+        .chain(&losses.told)
+        .map(|loss| loss.last.saturating_add(1))
+        .max()
+        .unwrap_or(1);
+    let mut spool = Spool {
+        disk,
+        config,
+        epoch,
+        segments: std::collections::VecDeque::new(),
+        next: floor.max(lost_next),
+        synced_next: 0,
+        floor,
+        acknowledged,
+        losses,
+        unsynced: Vec::new(),
+        tail: Tail::Sound,
+        cursor: None,
+    };
+    for finding in findings {
+        spool.repair(finding, &mut recovery)?;
+    }
+    let continues = spool
+        .segments
+        .back()
+        .is_some_and(|last| last.next == spool.next);
+    if continues {
+        spool.make_room(0)?;
+    } else {
+        spool.make_room(HEAD_BYTES as u64)?;
+        spool.start_segment(spool.next, &[])?;
+    }
+    spool.synced_next = spool.next;
+    recovery.pending = spool.pending();
+    Ok((spool, recovery))
+}
+
+impl Spool {
+    fn repair(&mut self, finding: Finding, recovery: &mut Recovery) -> Result<(), Error> {
+        let Finding {
+            segment,
+            file_bytes,
+            repair,
+            ..
+        } = finding;
+        let name = segment.name();
+        match repair {
+            Repair::Nothing => {}
+            Repair::Cut => {
+                self.disk
+                    .truncate(&name, segment.bytes)
+                    .map_err(Error::disk("cut", &name))?;
+                recovery.cut_bytes += file_bytes - segment.bytes;
+            }
+            Repair::Salvage => {
+                let disk = self.disk.as_mut();
+                recovery
+                    .set_aside
+                    .extend(salvage(disk, &segment, segment.bytes, self.epoch)?);
+                if segment.first == segment.next {
+                    return Ok(());
+                }
+            }
+            Repair::SetAside => {
+                let aside = self
+                    .disk
+                    .set_aside(&name)
+                    .map_err(Error::disk("set aside", &name))?;
+                recovery.set_aside.push(aside);
+                return Ok(());
+            }
+            Repair::Remove => {
+                self.disk
+                    .remove(&name)
+                    .map_err(Error::disk("remove", &name))?;
+                return Ok(());
+            }
+        }
+        if repair != Repair::Salvage {
+            // What is read now may be in memory only, if the last process ended before its sync;
+            // from here on it counts as durable.
+            self.disk.sync(&name).map_err(Error::disk("sync", &name))?;
+        }
+        self.next = self.next.max(segment.next);
+        self.segments.push_back(segment);
+        Ok(())
+    }
+}
+
+/// Reads one segment and judges it; `end` is where the next one starts.
+fn examine(
+    disk: &mut dyn Disk,
+    first: u64,
+    end: Option<u64>,
+    epoch: u64,
+    floor: u64,
+) -> Result<Finding, Error> {
+    let name = segment_name(first);
+    let file_bytes = disk.len(&name).map_err(Error::disk("look at", &name))?;
+    let mut finding = Finding {
+        segment: Segment {
+            first,
+            next: first,
+            bytes: HEAD_BYTES as u64,
+        },
+        file_bytes,
+        repair: Repair::Nothing,
+        loss: None,
+    };
+    if end.is_some_and(|end| end <= floor) {
+        finding.repair = Repair::Remove;
+        return Ok(finding);
+    }
+    let lost = |from: u64, last: u64, reason| {
+        (from <= last).then_some(Loss {
+            first: from,
+            last,
+            reason,
+        })
+    };
+    if file_bytes > SEGMENT_BYTES_MAX {
+        // No spool wrote this, so there is nothing in it to keep.
+        finding.repair = Repair::SetAside;
+        return Ok(finding);
+    }
+    let mut bytes = vec![0; usize::try_from(file_bytes).unwrap_or_default()];
+    disk.read_at(&name, 0, &mut bytes)
+        .map_err(Error::disk("read", &name))?;
+    let head_is_good = match read_head(&bytes) {
+        FoundHead::Good(head) if head.epoch == epoch && head.first == first => true,
+        FoundHead::Good(_) => {
+            finding.repair = Repair::SetAside;
+            return Ok(finding);
+        }
+        FoundHead::LaterVersion(version) => return Err(Error::UnknownVersion { name, version }),
+        FoundHead::Damaged => false,
+    };
+    let found = walk(&bytes, first, end.unwrap_or(u64::MAX));
+    let left_over = file_bytes > found.good_bytes as u64;
+    finding.segment.next = found.next;
+    finding.segment.bytes = found.good_bytes as u64;
+    let last_known = end.map(|end| end - 1).or(found.beyond);
+    let reason = if left_over {
+        Reason::Damaged
+    } else {
+        Reason::Missing
+    };
+    finding.loss = last_known.and_then(|last| lost(found.next, last, reason));
+    if !head_is_good && last_known.is_none() && found.next == first && left_over {
+        // Nothing can be read, so nobody can say how much there was: at most a record for every
+        // sixteen bytes. Better too many numbers lost than one given out twice.
+        let most = first.saturating_add(file_bytes / 16);
+        finding.loss = lost(first, most, Reason::Damaged);
+    }
+    finding.repair = if !head_is_good || (finding.loss.is_some() && left_over) {
+        Repair::Salvage
+    } else if left_over {
+        Repair::Cut
+    } else {
+        Repair::Nothing
+    };
+    Ok(finding)
+}
+
+/// The losses within segments and the holes between them, from `floor` on.
+fn all_losses(findings: &[Finding], floor: u64) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    let mut expected = floor;
+    for finding in findings {
+        let segment = &finding.segment;
+        if finding.repair == Repair::Remove || finding.repair == Repair::SetAside {
+            continue;
+        }
+        if expected < segment.first {
+            let last = segment.first - 1;
+            losses.push(Loss {
+                first: expected,
+                last,
+                reason: Reason::Missing,
+            });
+        }
+        losses.extend(finding.loss);
+        let known = finding.loss.map_or(0, |loss| loss.last.saturating_add(1));
+        expected = expected.max(segment.next).max(known);
+    }
+    losses
+        .into_iter()
+        .map(|loss| Loss {
+            first: loss.first.max(floor),
+            ..loss
+        })
+        .filter(|loss| loss.first <= loss.last)
+        .collect()
+}
+
+/// The epoch of the file, or of the segments if the file is lost, or a new one.
+fn find_epoch(
+    disk: &mut dyn Disk,
+    config: &Config,
+    names: &[String],
+    firsts: &[u64],
+    recovery: &mut Recovery,
+) -> Result<u64, Error> {
+    if let Some(epoch) = state_file(disk, EPOCH_FILE, names, read_epoch, recovery)? {
+        return Ok(epoch);
+    }
+    let mut found = None;
+    for &first in firsts {
+        let name = segment_name(first);
+        let mut head = [0; HEAD_BYTES];
+        match disk.read_at(&name, 0, &mut head) {
+            Ok(()) => {
+                if let FoundHead::Good(head) = read_head(&head) {
+                    found = Some(head.epoch);
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(Error::disk("read", &name)(error)),
+        }
+    }
+    recovery.created = found.is_none();
+    let epoch = found.unwrap_or(config.epoch_if_new);
+    disk.replace(EPOCH_FILE, &epoch_bytes(epoch))
+        .map_err(Error::disk("write", EPOCH_FILE))?;
+    Ok(epoch)
+}
+
+/// How far the last process knew it was acknowledged; 0 if it does not say, as after a power loss
+/// in the middle of its writing. There is nothing in it that is worth keeping then.
+fn acknowledged_hint(disk: &mut dyn Disk, names: &[String]) -> Result<u64, Error> {
+    if !names.iter().any(|have| have == ACKNOWLEDGED_FILE) {
+        return Ok(0);
+    }
+    let mut bytes = [0; ACKNOWLEDGED_BYTES];
+    match disk.read_at(ACKNOWLEDGED_FILE, 0, &mut bytes) {
+        Ok(()) => Ok(read_acknowledged(&bytes).unwrap_or(0)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(Error::disk("read", ACKNOWLEDGED_FILE)(error)),
+    }
+}
+
+/// Reads a state file if it is there; one that makes no sense is set aside.
+fn state_file<T>(
+    disk: &mut dyn Disk,
+    name: &str,
+    names: &[String],
+    read: impl FnOnce(&[u8]) -> Option<T>,
+    recovery: &mut Recovery,
+) -> Result<Option<T>, Error> {
+    if !names.iter().any(|have| have == name) {
+        return Ok(None);
+    }
+    let length = disk.len(name).map_err(Error::disk("look at", name))?;
+    if let Ok(length @ 0..=STATE_BYTES_MAX) = usize::try_from(length) {
+        let mut bytes = vec![0; length];
+        disk.read_at(name, 0, &mut bytes)
+            .map_err(Error::disk("read", name))?;
+        if let Some(state) = read(&bytes) {
+            return Ok(Some(state));
+        }
+    }
+    let aside = disk
+        .set_aside(name)
+        .map_err(Error::disk("set aside", name))?;
+    recovery.set_aside.push(aside);
+    Ok(None)
+}

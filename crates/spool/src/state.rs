@@ -1,0 +1,141 @@
+//! The small files beside the segments: the epoch, the losses, how far it was acknowledged.
+
+use crate::loss::{Loss, Losses, Reason};
+use crate::record::{u32_at, u64_at};
+
+/// Holds the epoch; written once.
+pub(crate) const EPOCH_FILE: &str = "epoch";
+/// Holds the losses and the lowest sequence that still counts; replaced at each change.
+pub(crate) const LOSSES_FILE: &str = "losses";
+/// Holds the last acknowledged sequence; a hint, written in place without a sync.
+pub(crate) const ACKNOWLEDGED_FILE: &str = "acknowledged";
+
+const EPOCH_MAGIC: [u8; 4] = *b"VDSE";
+const LOSSES_MAGIC: [u8; 4] = *b"VDSL";
+const ACKNOWLEDGED_MAGIC: [u8; 4] = *b"VDSA";
+const VERSION: u8 = 1;
+/// Magic, version, three zero bytes.
+const HEAD_BYTES: usize = 8;
+/// Head, sequence, checksum.
+pub(crate) const ACKNOWLEDGED_BYTES: usize = HEAD_BYTES + 8 + 4;
+/// First, last, reason, told, six zero bytes.
+const LOSS_BYTES: usize = 24;
+
+/// No state file is longer: a head, two numbers, two full lists of losses, a checksum.
+pub(crate) const STATE_BYTES_MAX: usize = 64 * 1024;
+
+const _: () = assert!(HEAD_BYTES + 16 + 2 * crate::LOSSES_MAX * LOSS_BYTES + 4 <= STATE_BYTES_MAX);
+
+fn seal(magic: [u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut bytes = magic.to_vec();
+    bytes.extend_from_slice(&[VERSION, 0, 0, 0]);
+    bytes.extend_from_slice(body);
+    let checksum = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// The body of a file that is whole, of this kind and of this version.
+fn unseal(magic: [u8; 4], bytes: &[u8]) -> Option<&[u8]> {
+    let body_end = bytes.len().checked_sub(4)?;
+    let body = bytes.get(HEAD_BYTES..body_end)?;
+    let sealed = bytes.get(..4)? == magic
+        && *bytes.get(4)? == VERSION
+        && crc32fast::hash(bytes.get(..body_end)?) == u32_at(bytes, body_end);
+    sealed.then_some(body)
+}
+
+fn seal_number(magic: [u8; 4], number: u64) -> Vec<u8> {
+    seal(magic, &number.to_le_bytes())
+}
+
+fn unseal_number(magic: [u8; 4], bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(unseal(magic, bytes)?.try_into().ok()?))
+}
+
+pub(crate) fn epoch_bytes(epoch: u64) -> Vec<u8> {
+    seal_number(EPOCH_MAGIC, epoch)
+}
+
+pub(crate) fn read_epoch(bytes: &[u8]) -> Option<u64> {
+    unseal_number(EPOCH_MAGIC, bytes)
+}
+
+pub(crate) fn acknowledged_bytes(sequence: u64) -> Vec<u8> {
+    seal_number(ACKNOWLEDGED_MAGIC, sequence)
+}
+
+pub(crate) fn read_acknowledged(bytes: &[u8]) -> Option<u64> {
+    unseal_number(ACKNOWLEDGED_MAGIC, bytes)
+}
+
+pub(crate) fn losses_bytes(floor: u64, losses: &Losses) -> Vec<u8> {
+    let mut body = floor.to_le_bytes().to_vec();
+    let all = losses.untold.iter().map(|loss| (loss, 0));
+    let all: Vec<_> = all
+        .chain(losses.told.iter().map(|loss| (loss, 1)))
+        .collect();
+    body.extend_from_slice(&(all.len() as u64).to_le_bytes());
+    for (loss, told) in all {
+        body.extend_from_slice(&loss.first.to_le_bytes());
+        body.extend_from_slice(&loss.last.to_le_bytes());
+        body.extend_from_slice(&[loss.reason.code(), told, 0, 0, 0, 0, 0, 0]);
+    }
+    seal(LOSSES_MAGIC, &body)
+}
+
+pub(crate) fn read_losses(bytes: &[u8]) -> Option<(u64, Losses)> {
+    let body = unseal(LOSSES_MAGIC, bytes)?;
+    let (head, entries) = body.split_first_chunk::<16>()?;
+    let mut losses = Losses::default();
+    let (entries, rest) = entries.as_chunks::<LOSS_BYTES>();
+    if !rest.is_empty() || u64_at(head, 8) != entries.len() as u64 {
+        return None;
+    }
+    for entry in entries {
+        let loss = Loss {
+            first: u64_at(entry, 0),
+            last: u64_at(entry, 8),
+            reason: Reason::from_code(entry[16])?,
+        };
+        let list = if entry[17] == 0 {
+            &mut losses.untold
+        } else {
+            &mut losses.told
+        };
+        list.push(loss);
+    }
+    Some((u64_at(head, 0), losses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_comes_back_and_damage_is_seen() {
+        let losses = Losses {
+            untold: vec![Loss {
+                first: 3,
+                last: 9,
+                reason: Reason::Damaged,
+            }],
+            told: vec![Loss {
+                first: 1,
+                last: 2,
+                reason: Reason::Full,
+            }],
+        };
+        let bytes = losses_bytes(10, &losses);
+        assert_eq!(read_losses(&bytes), Some((10, losses)));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 4;
+            assert_eq!(read_losses(&damaged), None);
+            assert_eq!(read_losses(&bytes[..at]), None);
+        }
+        assert_eq!(read_epoch(&epoch_bytes(5)), Some(5));
+        assert_eq!(read_acknowledged(&acknowledged_bytes(6)), Some(6));
+        assert_eq!(read_epoch(&acknowledged_bytes(6)), None);
+    }
+}

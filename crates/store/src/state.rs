@@ -1,0 +1,92 @@
+//! Small durable rows of the program above: who was seen, what happened.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use crate::engine::{Batch, Durability, Family};
+use crate::open::engine_error;
+use crate::{Error, Store, keys};
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRow {
+    /// Its key within its space.
+    pub key: Vec<u8>,
+    /// What it holds.
+    pub value: Vec<u8>,
+}
+
+impl Store {
+    /// Writes rows of one space, all of them or none, synced.
+    ///
+    /// # Errors
+    /// When the write failed; then the store takes nothing more until it is opened again.
+    pub fn put_state(&self, space: u8, rows: Vec<StateRow>) -> Result<(), Error> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(Error::Poisoned);
+        }
+        let mut batch = Batch::default();
+        for row in rows {
+            batch.put(Family::State, keys::state(space, &row.key), row.value);
+        }
+        self.engine
+            .write(batch, Durability::Synced)
+            .map_err(|source| {
+                self.poisoned.store(true, Ordering::Release);
+                engine_error("writing state rows")(source)
+            })
+    }
+
+    /// Removes the rows of one space whose keys are at or after `start`.
+    ///
+    /// # Errors
+    /// As [`Store::put_state`].
+    pub fn drop_state(&self, space: u8, start: &[u8]) -> Result<(), Error> {
+        let end = [space.saturating_add(1)];
+        self.engine
+            .drop_range(Family::State, &keys::state(space, start), &end)
+            .map_err(engine_error("dropping state rows"))
+    }
+
+    /// Reads one row of a space.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn get_state(&self, space: u8, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let row = self.engine.get(Family::State, &keys::state(space, key));
+        row.map_err(engine_error("reading a state row"))
+    }
+
+    /// Rows of one space whose keys are at or after `start`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn scan_state(
+        &self,
+        space: u8,
+        start: &[u8],
+        limit: usize,
+    ) -> Result<Vec<StateRow>, Error> {
+        let mut rows = Vec::new();
+        let end = [space.saturating_add(1)];
+        self.engine
+            .scan(
+                Family::State,
+                &keys::state(space, start),
+                &end,
+                &mut |key, value| {
+                    if rows.len() == limit {
+                        return ControlFlow::Break(());
+                    }
+                    let key = key.get(1..).unwrap_or_default().to_vec();
+                    rows.push(StateRow {
+                        key,
+                        value: value.to_vec(),
+                    });
+                    ControlFlow::Continue(())
+                },
+            )
+            .map_err(engine_error("scanning state rows"))?;
+        Ok(rows)
+    }
+}

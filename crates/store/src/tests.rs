@@ -1,0 +1,463 @@
+//! The store as a whole, over memory and over RocksDB.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+use series::{Block, Column, MatchOp, Rows, TimeRange, Timestamp};
+
+use super::*;
+use crate::engine::memory::Memory;
+use crate::engine::rocks::{Rocks, RocksConfig};
+use crate::engine::{Batch, Durability, EngineError, Family, Op, Visit};
+
+struct Free;
+impl Meter for Free {
+    fn series(&self, _: u64) -> bool {
+        true
+    }
+    fn samples(&self, _: u64) -> bool {
+        true
+    }
+}
+
+fn open(engine: &Arc<Memory>) -> (Store, Recovery) {
+    Store::open(Box::new(Arc::clone(engine))).unwrap()
+}
+
+fn labels(name: &str, node: &str) -> Labels {
+    Labels::with_name(name, &[("node", node)]).unwrap()
+}
+
+fn define(store: &Store, names: &[(&str, &str)]) -> Vec<SeriesId> {
+    let list = names
+        .iter()
+        .map(|(name, node)| (labels(name, node), MetricKind::Gauge))
+        .collect();
+    store.define(list).unwrap()
+}
+
+fn block(times: &[i64], columns: &[&[f64]]) -> Block {
+    let columns = columns
+        .iter()
+        .map(|values| Column {
+            rows: Rows::All,
+            values: values.to_vec(),
+        })
+        .collect();
+    Block {
+        times: times.to_vec(),
+        columns,
+    }
+}
+
+fn arrival(store: &Store, agent: &str, sequence: u64, ids: &[SeriesId], block: &Block) -> Arrival {
+    let mut received = Vec::new();
+    codec::encode_block(block, &mut received);
+    Arrival {
+        agent: agent.to_owned(),
+        mark: Mark { epoch: 1, sequence },
+        generation: store.generation(),
+        blocks: vec![ArrivedBlock {
+            series: ids.to_vec(),
+            received,
+            block: block.clone(),
+        }],
+    }
+}
+
+fn read(store: &Store, name: &str, range: TimeRange) -> Vec<(String, Vec<(i64, f64)>)> {
+    let matcher = Matcher::new("__name__", MatchOp::Equal, name).unwrap();
+    let found = store.select(&[matcher], range, &Free).unwrap();
+    assert_eq!(found.damaged, Vec::<String>::new());
+    found
+        .series
+        .iter()
+        .map(|series| {
+            let samples = series
+                .times
+                .iter()
+                .copied()
+                .zip(series.values.iter().copied());
+            (series.labels.to_string(), samples.collect())
+        })
+        .collect()
+}
+
+use series::Matcher;
+
+#[test]
+fn what_was_committed_is_read_before_and_after_restart_and_flush() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a"), ("up", "b")]);
+    let first = block(&[1000, 2000], &[&[1.0, 1.0], &[0.0, 1.0]]);
+    let outcomes = store
+        .commit(vec![arrival(&store, "a", 1, &ids, &first)])
+        .unwrap();
+    assert_eq!(outcomes, [Outcome::Taken]);
+    let expected = vec![
+        (r#"up{node="a"}"#.to_owned(), vec![(1000, 1.0), (2000, 1.0)]),
+        (r#"up{node="b"}"#.to_owned(), vec![(1000, 0.0), (2000, 1.0)]),
+    ];
+    assert_eq!(read(&store, "up", TimeRange::ALL), expected);
+    drop(store);
+
+    let (store, recovery) = open(&engine);
+    assert_eq!(
+        (recovery.series, recovery.batches, recovery.samples),
+        (2, 1, 4)
+    );
+    assert_eq!(read(&store, "up", TimeRange::ALL), expected);
+    let flushed = store.flush().unwrap();
+    assert_eq!((flushed.chunks, flushed.samples), (2, 4));
+    assert_eq!(read(&store, "up", TimeRange::ALL), expected);
+    drop(store);
+
+    let (store, recovery) = open(&engine);
+    assert_eq!((recovery.batches, recovery.samples), (0, 0));
+    assert_eq!(read(&store, "up", TimeRange::ALL), expected);
+    assert_eq!(
+        store.mark("a"),
+        Mark {
+            epoch: 1,
+            sequence: 1
+        }
+    );
+    let middle = TimeRange::new(Timestamp::from_millis(1500), Timestamp::from_millis(2000));
+    assert_eq!(read(&store, "up", middle)[0].1, [(2000, 1.0)]);
+}
+
+#[test]
+fn series_of_one_target_share_their_times() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a"), ("up", "b")]);
+    for sequence in 1..=3_u64 {
+        let base = i64::try_from(sequence).unwrap() * 1000;
+        let block = block(&[base, base + 1], &[&[1.0, 2.0], &[3.0, 4.0]]);
+        store
+            .commit(vec![arrival(&store, "a", sequence, &ids, &block)])
+            .unwrap();
+        if sequence == 2 {
+            store.flush().unwrap();
+        }
+    }
+    let mut times = 0;
+    let count = &mut |_: &[u8], _: &[u8]| {
+        times += 1;
+        std::ops::ControlFlow::Continue(())
+    };
+    engine::Engine::scan(&engine, Family::Times, &[], &[0xff; 13], count).unwrap();
+    assert_eq!(times, 1);
+    let found = store.select(&[], TimeRange::ALL, &Free).unwrap();
+    assert_eq!(found.series[0].times.len(), 6);
+    assert!(Arc::ptr_eq(&found.series[0].times, &found.series[1].times));
+}
+
+#[test]
+fn a_batch_sent_again_counts_once_and_a_new_epoch_starts_over() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a")]);
+    let one = block(&[1], &[&[1.0]]);
+    let twice = vec![
+        arrival(&store, "a", 1, &ids, &one),
+        arrival(&store, "a", 1, &ids, &one),
+    ];
+    assert_eq!(
+        store.commit(twice).unwrap(),
+        [Outcome::Taken, Outcome::Duplicate]
+    );
+    let mut again = arrival(&store, "a", 1, &ids, &block(&[2], &[&[2.0]]));
+    assert_eq!(
+        store.commit(vec![again.clone()]).unwrap(),
+        [Outcome::Duplicate]
+    );
+    again.mark.epoch = 2;
+    assert_eq!(store.commit(vec![again]).unwrap(), [Outcome::Taken]);
+    assert_eq!(store.statistics().samples_total, 2);
+    assert_eq!(store.statistics().duplicate_batches_total, 2);
+    assert_eq!(
+        read(&store, "up", TimeRange::ALL)[0].1,
+        [(1, 1.0), (2, 2.0)]
+    );
+}
+
+#[test]
+fn old_days_go_with_their_series_and_stale_ids_are_refused() {
+    const DAY: i64 = keys::PARTITION_MILLIS;
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("old", "a"), ("up", "a")]);
+    let first = block(&[DAY, 2 * DAY], &[&[1.0, 2.0], &[1.0, 2.0]]);
+    let mut both = arrival(&store, "a", 1, &ids, &first);
+    both.blocks[0].block.columns[0] = Column {
+        rows: Rows::from_flags(&[true, false]),
+        values: vec![1.0],
+    };
+    store.commit(vec![both]).unwrap();
+    store.flush().unwrap();
+    let stale = arrival(&store, "a", 2, &ids, &first);
+    let retained = store.retain(Timestamp::from_millis(2 * DAY)).unwrap();
+    assert_eq!(
+        retained,
+        Retained {
+            partitions: 1,
+            series: 1
+        }
+    );
+    assert_eq!(read(&store, "old", TimeRange::ALL), []);
+    assert_eq!(read(&store, "up", TimeRange::ALL)[0].1, [(2 * DAY, 2.0)]);
+    assert_eq!(store.commit(vec![stale]).unwrap(), [Outcome::StaleSeries]);
+    drop(store);
+    assert_eq!(open(&engine).1.series, 1);
+}
+
+#[test]
+fn a_damaged_chunk_is_named_and_costs_only_itself() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a"), ("up", "b")]);
+    let two = block(&[1, 2], &[&[1.0, 2.0], &[3.0, 4.0]]);
+    store
+        .commit(vec![arrival(&store, "a", 1, &ids, &two)])
+        .unwrap();
+    store.flush().unwrap();
+    let mut rows = Vec::new();
+    let collect = &mut |key: &[u8], row: &[u8]| {
+        rows.push((key.to_vec(), row.to_vec()));
+        std::ops::ControlFlow::Continue(())
+    };
+    engine::Engine::scan(&engine, Family::Chunks, &[], &[0xff; 21], collect).unwrap();
+    let (key, mut row) = rows[0].clone();
+    let last = row.len() - 6;
+    row[last] ^= 1;
+    let mut batch = Batch::default();
+    batch.put(Family::Chunks, key, row);
+    engine::Engine::write(&engine, batch, Durability::Synced).unwrap();
+    let found = store.select(&[], TimeRange::ALL, &Free).unwrap();
+    assert_eq!(found.series.len(), 1);
+    assert!(
+        found.damaged[0].contains("checksum does not match"),
+        "{:?}",
+        found.damaged
+    );
+}
+
+#[test]
+fn a_read_stops_when_its_meter_says_so() {
+    struct Few(Cell<u64>);
+    impl Meter for Few {
+        fn series(&self, count: u64) -> bool {
+            count <= 2
+        }
+        fn samples(&self, count: u64) -> bool {
+            self.0.set(self.0.get() + count);
+            self.0.get() <= 3
+        }
+    }
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a"), ("up", "b"), ("load", "c")]);
+    let three = block(&[1, 2], &[&[1.0, 2.0], &[3.0, 4.0], &[5.0, 6.0]]);
+    store
+        .commit(vec![arrival(&store, "a", 1, &ids, &three)])
+        .unwrap();
+    let select = |name: &str, meter: &dyn Meter| {
+        store.select(
+            &[Matcher::new("__name__", MatchOp::Equal, name).unwrap()],
+            TimeRange::ALL,
+            meter,
+        )
+    };
+    assert!(select("load", &Few(Cell::new(0))).is_ok());
+    assert!(matches!(
+        select("up", &Few(Cell::new(0))),
+        Err(Error::Stopped)
+    ));
+    assert!(matches!(
+        store.select(&[], TimeRange::ALL, &Few(Cell::new(0))),
+        Err(Error::Stopped)
+    ));
+}
+
+#[test]
+fn listings_name_what_a_selector_means() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a"), ("load", "b")]);
+    let two = block(&[1], &[&[1.0], &[3.0]]);
+    store
+        .commit(vec![arrival(&store, "a", 1, &ids, &two)])
+        .unwrap();
+    let up = vec![vec![
+        Matcher::new("__name__", MatchOp::Equal, "up").unwrap(),
+    ]];
+    assert_eq!(store.series(&up, TimeRange::ALL, 9).items.len(), 1);
+    assert_eq!(
+        store.label_names(&[], TimeRange::ALL, 9).items,
+        ["__name__", "node"]
+    );
+    assert_eq!(
+        store.label_values("node", &up, TimeRange::ALL, 9).items,
+        ["a"]
+    );
+    let cut = store.label_values("node", &[], TimeRange::ALL, 1);
+    assert!(cut.truncated && cut.items == ["a"]);
+}
+
+#[test]
+fn state_rows_stay_in_their_space() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let row = |key: &[u8]| StateRow {
+        key: key.to_vec(),
+        value: b"v".to_vec(),
+    };
+    store.put_state(1, vec![row(b"a"), row(b"b")]).unwrap();
+    store.put_state(2, vec![row(b"c")]).unwrap();
+    assert_eq!(store.scan_state(1, b"", 9).unwrap(), [row(b"a"), row(b"b")]);
+    assert_eq!(store.scan_state(1, b"b", 9).unwrap(), [row(b"b")]);
+    assert_eq!(store.get_state(2, b"c").unwrap(), Some(b"v".to_vec()));
+}
+
+/// Memory whose writes fail when told to.
+#[derive(Default)]
+struct Failing {
+    memory: Memory,
+    fails: AtomicBool,
+}
+
+impl engine::Engine for Failing {
+    fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(EngineError {
+                doing: "writing",
+                source: "disk full".into(),
+            });
+        }
+        self.memory.write(batch, durability)
+    }
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.memory.get(family, key)
+    }
+    fn scan(
+        &self,
+        f: Family,
+        a: &[u8],
+        b: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        self.memory.scan(f, a, b, visit)
+    }
+    fn drop_range(&self, family: Family, a: &[u8], b: &[u8]) -> Result<(), EngineError> {
+        self.memory.drop_range(family, a, b)
+    }
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn after_a_failed_write_nothing_more_is_taken() {
+    let engine = Arc::new(Failing::default());
+    let (store, _) = Store::open(Box::new(Arc::clone(&engine))).unwrap();
+    let ids = define(&store, &[("up", "a")]);
+    engine.fails.store(true, Ordering::Relaxed);
+    let one = block(&[1], &[&[1.0]]);
+    assert!(
+        store
+            .commit(vec![arrival(&store, "a", 1, &ids, &one)])
+            .is_err()
+    );
+    engine.fails.store(false, Ordering::Relaxed);
+    let again = store.commit(vec![arrival(&store, "a", 1, &ids, &one)]);
+    assert!(matches!(again, Err(Error::Poisoned)));
+    assert_eq!(store.mark("a").sequence, 0);
+    let (store, _) = Store::open(Box::new(engine)).unwrap();
+    assert_eq!(store.statistics().series, 0);
+}
+
+#[test]
+fn a_later_format_is_refused() {
+    let engine = Arc::new(Memory::default());
+    let mut batch = Batch::default();
+    batch
+        .ops
+        .push(Op::Put(Family::Meta, keys::VERSION.to_vec(), vec![99]));
+    engine::Engine::write(&engine, batch, Durability::Synced).unwrap();
+    assert!(matches!(
+        Store::open(Box::new(engine)),
+        Err(Error::Version {
+            found: 99,
+            known: 1
+        })
+    ));
+}
+
+#[test]
+fn rocksdb_keeps_what_memory_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let rocks = Rocks::open(folder.path(), RocksConfig::default()).unwrap();
+        Store::open(Box::new(rocks)).unwrap()
+    };
+    let (store, _) = open();
+    let ids = define(&store, &[("up", "a"), ("up", "b")]);
+    let first = block(&[1000, 2000], &[&[1.0, f64::NAN], &[0.5, 1.5]]);
+    store
+        .commit(vec![arrival(&store, "a", 1, &ids, &first)])
+        .unwrap();
+    store.flush().unwrap();
+    let second = block(&[3000], &[&[3.0], &[4.0]]);
+    store
+        .commit(vec![arrival(&store, "a", 2, &ids, &second)])
+        .unwrap();
+    assert!(Rocks::open(folder.path(), RocksConfig::default()).is_err());
+    drop(store);
+    let (store, recovery) = open();
+    assert_eq!((recovery.series, recovery.batches), (2, 1));
+    assert_eq!(
+        read(&store, "up", TimeRange::ALL)[1].1,
+        [(1000, 0.5), (2000, 1.5), (3000, 4.0)]
+    );
+    assert_eq!(store.mark("a").sequence, 2);
+    store.flush().unwrap();
+    store
+        .retain(Timestamp::from_millis(keys::PARTITION_MILLIS))
+        .unwrap();
+    assert_eq!(read(&store, "up", TimeRange::ALL), []);
+    assert!(store.statistics().disk_bytes > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever the order of commits, flushes and restarts, each time holds the value sent last.
+    #[test]
+    fn the_last_value_sent_for_a_time_is_the_one_read(
+        steps in prop::collection::vec((0_u8..6, prop::collection::btree_map(0_i64..200_000_000, any::<f64>(), 1..8)), 1..20)
+    ) {
+        let engine = Arc::new(Memory::default());
+        let (mut store, _) = open(&engine);
+        let mut model = std::collections::BTreeMap::new();
+        for (sequence, (action, samples)) in (1_u64..).zip(steps) {
+            let ids = define(&store, &[("up", "a")]);
+            let times: Vec<i64> = samples.keys().copied().collect();
+            let values: Vec<f64> = samples.values().copied().collect();
+            store.commit(vec![arrival(&store, "a", sequence, &ids, &block(&times, &[&values]))]).unwrap();
+            model.extend(samples);
+            match action {
+                0 => { store.flush().unwrap(); }
+                1 => { drop(store); store = open(&engine).0; }
+                _ => {}
+            }
+        }
+        let found = store.select(&[], TimeRange::ALL, &Free).unwrap();
+        let read: Vec<(i64, u64)> = found.series[0].times.iter().copied()
+            .zip(found.series[0].values.iter().map(|value| value.to_bits())).collect();
+        let expected: Vec<(i64, u64)> = model.into_iter().map(|(t, v)| (t, f64::to_bits(v))).collect();
+        prop_assert_eq!(read, expected);
+    }
+}
