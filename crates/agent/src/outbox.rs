@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use spool::{Loss, Spool};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::batch::Record;
 use crate::metrics::Metrics;
@@ -15,6 +16,7 @@ pub struct Outbox {
     metrics: Arc<Metrics>,
     epoch: u64,
     fresh: Arc<Notify>,
+    closed: CancellationToken,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -57,6 +59,7 @@ impl Outbox {
             metrics,
             epoch,
             fresh: Arc::default(),
+            closed: CancellationToken::new(),
         };
         outbox.measure(&outbox.lock());
         outbox
@@ -76,6 +79,18 @@ impl Outbox {
     #[must_use]
     pub fn fresh(&self) -> &Notify {
         &self.fresh
+    }
+
+    /// Says that nothing more will be put in.
+    pub fn close(&self) {
+        self.closed.cancel();
+        self.fresh.notify_one();
+    }
+
+    /// Whether nothing more will be put in.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
     }
 
     async fn work<T: Send + 'static>(

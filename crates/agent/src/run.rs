@@ -375,14 +375,13 @@ impl Cutter {
             self.batcher.push(gathered);
         }
         self.cut().await;
+        self.outbox.close();
     }
 
     async fn cut(&mut self) {
         self.metrics.count_dropped(self.batcher.take_dropped());
         let records = self.batcher.cut();
         if records.is_empty() {
-            // Whoever waits for the end still wants to know that nothing more comes.
-            self.outbox.fresh().notify_one();
             return;
         }
         let samples: u64 = records.iter().map(|record| record.samples).sum();

@@ -58,7 +58,7 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    pub(crate) fn hello(&self, oldest_sequence: u64) -> proto::Hello {
+    pub(crate) fn hello(&self) -> proto::Hello {
         proto::Hello {
             protocol: wire::PROTOCOL,
             agent_id: self.agent_id.as_str().to_owned(),
@@ -66,7 +66,6 @@ impl Identity {
             labels: self.labels.clone(),
             version: daemon::version::VERSION.to_owned(),
             wall_millis: self.clock.wall_millis(),
-            oldest_sequence,
         }
     }
 }
@@ -141,7 +140,7 @@ impl Bulk {
             let mut welcomed = false;
             let ended = tokio::select! {
                 () = &mut drained => return,
-                ended = self.speak(&shutdown, &mut welcomed) => ended,
+                ended = self.speak(&mut welcomed) => ended,
             };
             self.metrics.connected.set(0.0);
             match ended {
@@ -166,10 +165,10 @@ impl Bulk {
         }
     }
 
-    /// One stream from hello to its end. `Ok` when the drain is done.
-    async fn speak(&self, shutdown: &Shutdown, welcomed: &mut bool) -> Result<(), Ended> {
+    /// One stream from hello to its end. `Ok` when the outbox is closed and empty.
+    async fn speak(&self, welcomed: &mut bool) -> Result<(), Ended> {
         let (requests, outgoing) = mpsc::channel(4);
-        let hello = Message::Hello(self.identity.hello(0));
+        let hello = Message::Hello(self.identity.hello());
         let first = proto::SyncRequest {
             message: Some(hello),
         };
@@ -215,22 +214,16 @@ impl Bulk {
         if let Some(settings) = welcome.settings {
             stream.settle(&settings);
         }
-        stream.run(&mut answers, shutdown).await
+        stream.run(&mut answers).await
     }
 }
 
 impl Stream<'_> {
-    async fn run(
-        &mut self,
-        answers: &mut Streaming<proto::SyncResponse>,
-        shutdown: &Shutdown,
-    ) -> Result<(), Ended> {
+    async fn run(&mut self, answers: &mut Streaming<proto::SyncResponse>) -> Result<(), Ended> {
         loop {
             let more = self.send_what_fits(answers).await?;
-            if shutdown.is_draining()
-                && self.in_flight.is_empty()
-                && self.sync.outbox.pending() == 0
-            {
+            let all_sent = self.sync.outbox.is_closed() && self.in_flight.is_empty();
+            if all_sent && self.sync.outbox.pending() == 0 {
                 return Ok(());
             }
             tokio::select! {

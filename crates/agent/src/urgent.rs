@@ -199,7 +199,7 @@ impl Lane {
             message: Some(message),
         };
         let gone = |_| Status::unavailable("the stream is closed");
-        let hello = Message::Hello(self.identity.hello(0));
+        let hello = Message::Hello(self.identity.hello());
         requests.send(request(hello)).await.map_err(gone)?;
         let mut client = IngestServiceClient::new(self.channel.clone());
         let mut answers = client

@@ -47,9 +47,8 @@ pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let last = match shown {
         Ok(last) => last,
         Err(error) => {
-            // Whoever ended too soon says best why.
-            for child in &mut children {
-                output::note(&child.report());
+            for report in reports(&mut children) {
+                output::note(&report);
             }
             return Err(error);
         }
@@ -68,6 +67,16 @@ pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The last words that say best why the demo failed: those of who ended too soon; of everybody when
+/// nobody did.
+fn reports(children: &mut [Child]) -> Vec<String> {
+    let anyone = children.iter().any(Child::ended_too_soon);
+    let telling = children
+        .iter_mut()
+        .filter(|child| !anyone || child.ended_too_soon());
+    telling.map(Child::report).collect()
 }
 
 /// The programs that the demo starts.
@@ -253,14 +262,14 @@ impl Watch {
     async fn run(mut self, children: &mut [Child], stop: &Stop) -> anyhow::Result<State> {
         if !output::is_terminal() {
             self.watch(children, stop, None).await?;
-            output::print(&screen::plain(&self.state.lines()))?;
+            output::print(&screen::plain(&self.state.lines(false)))?;
             return Ok(self.state);
         }
         let mut terminal = ratatui::try_init().context("taking over the terminal")?;
         let done = self.watch(children, stop, Some(&mut terminal)).await;
         ratatui::try_restore().context("giving the terminal back")?;
         done?;
-        output::print(&screen::plain(&self.state.lines()))?;
+        output::print(&screen::plain(&self.state.lines(false)))?;
         Ok(self.state)
     }
 
@@ -287,7 +296,7 @@ impl Watch {
             }
             self.look(children).await?;
             match terminal.as_deref_mut() {
-                Some(terminal) => top::draw(terminal, &self.state.lines())?,
+                Some(terminal) => top::draw(terminal, &self.state.lines(true))?,
                 None if said.is_none_or(|at: Instant| at.elapsed() >= PROGRESS_EVERY) => {
                     said = Some(Instant::now());
                     output::note(&self.state.progress());

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use text::Range;
 use wire::proto::{InstantRequest, RangeRequest};
 
 use crate::answer::{self, Answer, Question};
@@ -32,8 +33,8 @@ pub(crate) async fn run(coordinator: &Coordinator, args: QueryArgs) -> anyhow::R
     Ok(())
 }
 
-/// The question and, for a range, its ends.
-fn question(args: &QueryArgs, now: i64) -> anyhow::Result<(Question, Option<(i64, i64)>)> {
+/// The question and, for a range, what range that is.
+fn question(args: &QueryArgs, now: i64) -> anyhow::Result<(Question, Option<Range>)> {
     let expression = args.expression.clone();
     let Some(start) = args.start else {
         let time_millis = args.time.map_or(now, |time| time.resolve(now));
@@ -60,7 +61,12 @@ fn question(args: &QueryArgs, now: i64) -> anyhow::Result<(Question, Option<(i64
         end_millis: end,
         step_millis,
     };
-    Ok((Question::Range(request), Some((start, end))))
+    let range = Range {
+        start,
+        end,
+        step: step_millis,
+    };
+    Ok((Question::Range(request), Some(range)))
 }
 
 async fn ask_with_spinner(coordinator: &Coordinator, question: Question) -> anyhow::Result<Answer> {

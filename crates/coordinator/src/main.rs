@@ -71,7 +71,8 @@ impl Arguments {
             file: self.config.as_deref(),
             environment: process_environment(),
             prefix: PREFIX,
-            reserved: &["VEDETTE_CONFIG"],
+            // The second is read by `vedette`, and may be set for a whole machine.
+            reserved: &["VEDETTE_CONFIG", "VEDETTE_COORDINATOR"],
             overrides: self.overrides(),
         })?;
         loaded.value.validate()?;
@@ -87,11 +88,9 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         report(&error);
-        ExitCode::from(if error.is::<daemon::config::Error>() {
-            USAGE
-        } else {
-            FAILED
-        })
+        let usage =
+            error.is::<daemon::config::Error>() || error.is::<coordinator::config::ConfigError>();
+        ExitCode::from(if usage { USAGE } else { FAILED })
     })
 }
 

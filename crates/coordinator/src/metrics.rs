@@ -48,6 +48,10 @@ pub struct Metrics {
     pub duplicates: Counter,
     /// Batches refused, by [`Refused`].
     pub refused: [Counter; 3],
+    /// Batches that never came: sequences that an agent skipped, because it lost them.
+    pub missing: Counter,
+    /// Times that an agent was told to wait.
+    pub slowed: Counter,
     /// Streams ended because of what the agent said.
     pub protocol_errors: Counter,
     /// Events recorded.
@@ -75,6 +79,7 @@ const VALID: &str = "the names are constants and a test builds them all";
 impl Metrics {
     /// Registers everything.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
         let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
@@ -103,6 +108,14 @@ impl Metrics {
                 "Batches that had been taken in before.",
             ),
             refused,
+            missing: counter(
+                "vedette_coordinator_missing_batches_total",
+                "Sequences that agents skipped because they lost the batches.",
+            ),
+            slowed: counter(
+                "vedette_coordinator_slowed_total",
+                "Times that an agent was told to wait.",
+            ),
             protocol_errors: counter(
                 "vedette_coordinator_protocol_errors_total",
                 "Streams ended because of what the agent said.",

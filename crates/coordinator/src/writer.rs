@@ -50,6 +50,12 @@ impl Writer {
         Self { jobs }
     }
 
+    /// Whether more than half of the queue is taken: whoever can wait should.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.jobs.capacity() < self.jobs.max_capacity() / 2
+    }
+
     /// Hands over an arrival; waits while the queue is full. The verdict comes when it is durable.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ const UTILISATION_SECONDS: f64 = 1.0;
 const WARMING_SECONDS: f64 = 40.0;
 /// Power of an idle GPU with the weights loaded, as a share of its limit.
 const IDLE_POWER: f64 = 0.16;
+/// How long the GPUs wait in each step while the scheduler chooses and samples, in seconds.
+const HOST_SECONDS: f64 = 0.002_5;
 /// Inlet air, in °C.
 const AIR_CELSIUS: f64 = 27.0;
 /// How much a GPU at its power limit is above the air, in °C.
@@ -109,7 +111,8 @@ impl Gpus {
         let prefill = self.prefill_share;
         let tensor = 0.06 + 0.62 * prefill;
         let memory = 0.78 - 0.4 * prefill;
-        self.pass(seconds, 1.0, tensor, memory, 0.5 + 0.45 * prefill);
+        let busy = 1.0 - (HOST_SECONDS / seconds).min(1.0);
+        self.pass(seconds, busy, tensor, memory, 0.5 + 0.45 * prefill);
     }
 
     /// Nothing has run for `seconds`.

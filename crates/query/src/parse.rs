@@ -4,6 +4,10 @@
 //! lexer that looks at each byte once. Input is bounded before anything recurses: [`BYTES_MAX`]
 //! bounds the text, [`DEPTH_MAX`] bounds the height of the tree and so the stack of every later
 //! walk over it. Every node keeps where it starts, because warnings point there.
+//!
+//! It is a parser of our own because the input is not trusted. The library at hand, promql-parser
+//! 0.11, panics on `a[1e300]`, takes seconds for a chain of 32 KiB, names no place in its errors
+//! and knows no duration expressions.
 
 pub mod ast;
 mod check;

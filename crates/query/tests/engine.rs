@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use query::source::{Selection, SourceError};
 use query::testing::MemorySource;
-use query::{Answer, Budget, Engine, Error, Options, SeriesSource, Value};
+use query::{Answer, Budget, Engine, Error, Options, SeriesSource, Value, ast, functions};
 use series::{Labels, Matcher, TimeRange, Timestamp};
 
 fn millis(at: i64) -> Timestamp {
@@ -257,4 +257,39 @@ fn a_failing_source_may_be_asked_again() {
     let error = range(&engine, &Failing, "a").unwrap_err();
     assert!(error.is_retryable());
     assert_eq!(error.error_type().as_str(), "internal");
+}
+
+#[test]
+fn every_function_of_the_language_is_evaluated() {
+    let engine = Engine::default();
+    let source = source();
+    for function in functions::all() {
+        let arg = |kind: &ast::Type| match kind {
+            ast::Type::Scalar => "0.5",
+            ast::Type::String => "\"le\"",
+            ast::Type::Vector => "a",
+            ast::Type::Matrix => "a[20s]",
+        };
+        let args: Vec<&str> = function.args.iter().map(arg).collect();
+        let text = format!("{}({})", function.name, args.join(", "));
+        let at = millis(60_000);
+        let answer = engine.instant(&source, &text, at, &engine.budget());
+        let samples = answer.map(|answer| answer.value.samples());
+        // Functions of native histograms, and those of what is missing, find nothing here.
+        let empty = matches!(
+            function.name,
+            "absent"
+                | "absent_over_time"
+                | "histogram_avg"
+                | "histogram_count"
+                | "histogram_sum"
+                | "histogram_stddev"
+                | "histogram_stdvar"
+                | "histogram_quantile"
+                | "histogram_quantiles"
+                | "histogram_fraction"
+        );
+        let samples = samples.unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(samples == 0, empty, "{text} gave {samples} samples");
+    }
 }

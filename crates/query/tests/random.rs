@@ -6,8 +6,8 @@ use query::testing::MemorySource;
 use query::{Engine, Error, Value};
 use series::{Labels, STALE_NAN, Timestamp};
 
-/// A random instant vector or scalar, as text. `sort` is not in it: it orders instant queries only,
-/// and `limitk` keeps what comes first.
+/// A random instant vector or scalar, as text. `sort` is not in it: it orders the rows of
+/// instant queries only, and the last digit of a sum depends on the order.
 fn expression() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(
         &[

@@ -113,8 +113,6 @@ pub struct Hello {
     pub version: String,
     /// Its wall clock, in milliseconds since the Unix epoch.
     pub wall_millis: i64,
-    /// The lowest sequence it still holds, 0 for none.
-    pub oldest_sequence: u64,
 }
 
 impl TryFrom<proto::Hello> for Hello {
@@ -138,7 +136,6 @@ impl TryFrom<proto::Hello> for Hello {
             labels: hello.labels,
             version: hello.version,
             wall_millis: hello.wall_millis,
-            oldest_sequence: hello.oldest_sequence,
         })
     }
 }

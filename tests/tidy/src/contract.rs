@@ -9,19 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-/// Messages that landed without a comment of their own. The list only gets shorter.
-pub const UNCOMMENTED: &[&str] = &[
-    "RecordedEvent",
-    "SeriesPortion",
-    "ResultSeries",
-    "Label",
-    "QuerySummary",
-    "QueryStatistics",
-    "LabelSet",
-    "SpooledBatch",
-    "SpooledBlock",
-];
-
 /// What is not said, or said in the wrong place: a package that is not its path, a call or message
 /// without a comment, an enum without a zero that means nothing.
 ///
@@ -50,7 +37,6 @@ pub fn said(set: &FileDescriptorSet) -> Vec<String> {
             ));
         }
         let comments = comments(file);
-        let mut stale = Vec::new();
         let mut need = |what: &str, name: &str, path: &[i32]| {
             if !comments.contains(path) {
                 faults.push(format!("{}: {what} {name} has no comment", file.name()));
@@ -58,13 +44,7 @@ pub fn said(set: &FileDescriptorSet) -> Vec<String> {
         };
         for (at, message) in (0..).zip(&file.message_type) {
             let name = message.name();
-            if UNCOMMENTED.contains(&name) {
-                if comments.contains([4, at].as_slice()) {
-                    stale.push(format!(
-                        "{name} is in UNCOMMENTED (tests/tidy) and has a comment"
-                    ));
-                }
-            } else if !carried.contains(name) {
+            if !carried.contains(name) {
                 need("message", name, &[4, at]);
             }
         }
@@ -73,7 +53,6 @@ pub fn said(set: &FileDescriptorSet) -> Vec<String> {
                 need("rpc", method.name(), &[6, at, 2, of]);
             }
         }
-        faults.append(&mut stale);
         for list in &file.enum_type {
             let zero = list.value.first();
             if !zero.is_some_and(|v| v.number() == 0 && v.name().ends_with("_UNSPECIFIED")) {
@@ -249,10 +228,7 @@ mod tests {
                 "vedette/v1/a.proto: rpc Tell has no comment"
             ]
         );
-        assert_eq!(
-            said(&compiled("// Pairs.\nmessage LabelSet {}")),
-            ["LabelSet is in UNCOMMENTED (tests/tidy) and has a comment"]
-        );
+        assert_eq!(said(&compiled("// Pairs.\nmessage LabelSet {}")), [""; 0]);
     }
 
     #[test]

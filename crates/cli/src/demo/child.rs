@@ -24,9 +24,10 @@ pub(super) struct Child {
     name: String,
     process: tokio::process::Child,
     log: Log,
-    /// It has ended, and that has been said.
+    /// How it ended, once that is known.
     ended: Option<ExitStatus>,
-    asked_to_stop: bool,
+    /// It ended before it was asked to.
+    too_soon: bool,
 }
 
 impl Child {
@@ -55,7 +56,7 @@ impl Child {
             process,
             log: Log::new(path),
             ended: None,
-            asked_to_stop: false,
+            too_soon: false,
         })
     }
 
@@ -65,7 +66,13 @@ impl Child {
             return Ok(());
         };
         self.ended = Some(status);
+        self.too_soon = true;
         anyhow::bail!("{} ended too soon ({status})", self.name)
+    }
+
+    /// Whether it was found to have ended before it was asked to.
+    pub(super) fn ended_too_soon(&self) -> bool {
+        self.too_soon
     }
 
     /// Lines at level ERROR so far.
@@ -92,8 +99,7 @@ impl Child {
     }
 
     /// Sends SIGTERM.
-    pub(super) fn ask_to_stop(&mut self) {
-        self.asked_to_stop = true;
+    pub(super) fn ask_to_stop(&self) {
         // A process that has been waited for has no id any more.
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(Pid::from_raw) {
@@ -122,8 +128,9 @@ impl Child {
                 ));
             }
         };
-        let said_before = self.ended.replace(status).is_some();
-        if status.success() || said_before {
+        self.ended = Some(status);
+        // An end that came too soon has been said already.
+        if status.success() || self.too_soon {
             Ok(())
         } else {
             Err(format!("{name} ended badly ({status})\n{}", self.report()))

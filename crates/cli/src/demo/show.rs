@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::plan::{HOST_ID, Listens};
+use crate::fleet::ratio;
 use crate::number;
+use crate::output::or_nothing;
 use crate::screen::{self, Shown, Tone};
 use crate::watch::{NODE_LABEL, View, Watcher};
 
@@ -173,25 +175,36 @@ impl State {
         )
     }
 
-    /// The whole screen.
-    pub(super) fn lines(&self) -> Vec<Shown> {
+    /// The whole screen; while it is live, also how to ask more.
+    pub(super) fn lines(&self, live: bool) -> Vec<Shown> {
+        let plain = |text: String| Shown::new(Tone::Plain, text);
+        let summary = &self.view.summary;
+        // The database is as old as the coordinator, so its size is that of these samples.
+        let disk = ratio(summary.disk_bytes, summary.samples_total);
+        let disk = or_nothing(disk.map(|bytes| format!("{bytes:.2}")));
         let mut lines = screen::fleet(&self.view);
-        let blank = Shown::new(Tone::Plain, "");
-        lines.push(blank.clone());
+        lines.push(plain(String::new()));
+        lines.push(plain(format!(
+            "{}s of demo, {} errors in the logs, {disk} bytes per sample on disk with the journal",
+            self.elapsed.as_secs(),
+            self.errors
+        )));
+        lines.push(plain(String::new()));
         lines.extend(self.questions.lines());
-        lines.push(blank);
         if let Some(problem) = &self.problem {
             lines.push(Shown::new(Tone::Bad, problem.clone()));
         }
-        let Listens { grpc, http } = self.listens;
-        lines.push(Shown::new(
-            Tone::Heading,
-            format!("ask more:   VEDETTE_COORDINATOR=http://{grpc} vedette query 'up'"),
-        ));
-        lines.push(Shown::new(
-            Tone::Heading,
-            format!("or look at the coordinator itself:   curl http://{http}/metrics"),
-        ));
+        if live {
+            let Listens { grpc, http } = self.listens;
+            for text in [
+                String::new(),
+                format!("ask more:   VEDETTE_COORDINATOR=http://{grpc} vedette query 'up'"),
+                format!("or look at the coordinator itself:   curl http://{http}/metrics"),
+                "Ctrl-C or q ends the demo and everything in it".to_owned(),
+            ] {
+                lines.push(Shown::new(Tone::Heading, text));
+            }
+        }
         lines
     }
 }

@@ -49,7 +49,7 @@ fn matrix() -> Answer {
     }
 }
 
-fn check(answer: &Answer, format: AnswerFormat, range: Option<(i64, i64)>, expected: &Expect) {
+fn check(answer: &Answer, format: AnswerFormat, range: Option<Range>, expected: &Expect) {
     expected.assert_eq(&text::render(answer, format, range).unwrap());
 }
 
@@ -89,7 +89,11 @@ fn vectors_are_shown_with_exact_values() {
 
 #[test]
 fn ranges_are_shown_as_lines_of_bars() {
-    let range = Some((0, 59_000));
+    let range = Some(Range {
+        start: 0,
+        end: 59_000,
+        step: 1000,
+    });
     check(
         &matrix(),
         AnswerFormat::Table,
@@ -113,6 +117,21 @@ fn ranges_are_shown_as_lines_of_bars() {
         {"result":[{"metric":{"__name__":"up"},"values":[[0,"1"],[1.5,"NaN"]]}],"resultType":"matrix"}
     "#]],
     );
+}
+
+#[test]
+fn a_short_range_has_no_gaps_between_its_steps() {
+    let range = Some(Range {
+        start: 0,
+        end: 4000,
+        step: 1000,
+    });
+    let points: Vec<(i64, f64)> = (0..5).map(|n| (n * 1000, n as f64)).collect();
+    let five = Answer {
+        series: vec![series(&[("__name__", "up")], &points)],
+        ..matrix()
+    };
+    check(&five, AnswerFormat::Table, range, &expect![[r#""#]]);
 }
 
 #[test]
@@ -210,15 +229,15 @@ fn args(start: Option<Moment>, end: Option<Moment>, step: Option<Duration>) -> Q
 #[test]
 fn a_range_has_about_as_many_steps_as_are_good_to_look_at() {
     let hour = Some(Moment::FromNow(-3_600_000));
-    let Ok((Question::Range(request), Some((start, end)))) =
-        question(&args(hour, None, None), 10_000_000)
+    let Ok((Question::Range(request), Some(range))) = question(&args(hour, None, None), 10_000_000)
     else {
         panic!("not a range");
     };
     assert_eq!(
-        (start, end, request.step_millis),
+        (range.start, range.end, range.step),
         (6_400_000, 10_000_000, 30_000)
     );
+    assert_eq!(request.step_millis, range.step);
     let Ok((Question::Range(request), _)) =
         question(&args(Some(Moment::FromNow(-5000)), None, None), 10_000_000)
     else {

@@ -13,8 +13,26 @@ use crate::output::{self, or_nothing};
 use crate::sparkline;
 use crate::times;
 
-/// Characters of a sparkline.
-const SPARKLINE_WIDTH: usize = 40;
+/// The range that was asked for, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: i64,
+    /// Inside the range.
+    pub(super) end: i64,
+    pub(super) step: i64,
+}
+
+impl Range {
+    /// Characters of a sparkline: no more than there are steps, or there would be gaps where
+    /// nothing is missing.
+    fn width(self) -> usize {
+        let steps = (self.end - self.start) / self.step.max(1) + 1;
+        usize::try_from(steps).map_or(SPARKLINE_WIDTH_MAX, |steps| steps.min(SPARKLINE_WIDTH_MAX))
+    }
+}
+
+/// Most characters of a sparkline.
+const SPARKLINE_WIDTH_MAX: usize = 40;
 /// Longest name of a series in a table with other columns.
 const SERIES_WIDTH_MAX: usize = 100;
 
@@ -22,7 +40,7 @@ const SERIES_WIDTH_MAX: usize = 100;
 pub(super) fn render(
     answer: &Answer,
     format: AnswerFormat,
-    range: Option<(i64, i64)>,
+    range: Option<Range>,
 ) -> anyhow::Result<String> {
     Ok(match format {
         AnswerFormat::Table => table(answer, range),
@@ -51,7 +69,7 @@ fn name(series: &ResultSeries) -> String {
     text
 }
 
-fn table(answer: &Answer, range: Option<(i64, i64)>) -> String {
+fn table(answer: &Answer, range: Option<Range>) -> String {
     match answer.kind {
         ResultType::String => format!("{}\n", answer.string),
         ResultType::Scalar if range.is_none() => {
@@ -83,7 +101,7 @@ fn instant_table(answer: &Answer) -> String {
     output::table_text(&table)
 }
 
-fn range_table(answer: &Answer, range: (i64, i64)) -> String {
+fn range_table(answer: &Answer, range: Range) -> String {
     let mut table = output::table(&["SERIES", "", ">MIN", ">MAX", ">LAST"]);
     for series in &answer.series {
         let finite = || {
@@ -106,13 +124,18 @@ fn range_table(answer: &Answer, range: (i64, i64)) -> String {
         }
         table.add_row([
             name,
-            sparkline::draw(&series.times_millis, &series.values, range, SPARKLINE_WIDTH),
+            sparkline::draw(
+                &series.times_millis,
+                &series.values,
+                (range.start, range.end),
+                range.width(),
+            ),
             extreme(f64::min),
             extreme(f64::max),
             or_nothing(last.map(number::rounded)),
         ]);
     }
-    let (start, end) = range;
+    let Range { start, end, .. } = range;
     format!(
         "{}{} to {} UTC\n",
         output::table_text(&table),

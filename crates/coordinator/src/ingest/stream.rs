@@ -21,6 +21,8 @@ type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
 /// Batches of one stream that may wait for the writer. More would only grow memory: the agent's
 /// window bounds their bytes, this their number.
 const IN_FLIGHT_MAX: usize = 64;
+/// How long an agent is told to wait while the writer is behind, and how often it is told.
+const SLOW_DOWN: Duration = Duration::from_millis(500);
 
 /// A stream whose agent is known.
 pub(super) struct Stream<'a> {
@@ -31,6 +33,10 @@ pub(super) struct Stream<'a> {
     dictionary: Vec<SeriesId>,
     /// [`store::Store::generation`] that the dictionary belongs to.
     generation: u64,
+    /// The sequence that came last, or is durable since an earlier stream.
+    last_sequence: u64,
+    /// When the agent was last told to wait.
+    slowed_at: Option<Duration>,
 }
 
 /// What to answer to a batch, in the order in which the batches came.
@@ -80,13 +86,14 @@ pub(super) async fn open<'a>(
         "agent connected"
     );
     send(answers, proto::sync_response::Message::Welcome(welcome)).await?;
-    let generation = ingest.store.generation();
     Ok(Stream {
         ingest,
         hello,
         connection,
         dictionary: Vec::new(),
-        generation,
+        generation: ingest.store.generation(),
+        last_sequence: if known { mark.sequence } else { 0 },
+        slowed_at: None,
     })
 }
 
@@ -167,6 +174,7 @@ impl Stream<'_> {
                     if pending.send(answer).await.is_err() {
                         return Ok(());
                     }
+                    self.slow_down(answers).await?;
                 }
                 Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
                 None => return Err(self.wrong("an empty message")),
@@ -215,6 +223,7 @@ impl Stream<'_> {
     async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
         let batch = Batch::try_from(batch).map_err(|error| error.to_status())?;
         let sequence = batch.sequence.get();
+        self.note_gap(sequence);
         let arrived = self.ingest.clock.monotonic();
         let mut received = Received {
             batches: 1,
@@ -259,6 +268,40 @@ impl Stream<'_> {
             arrived,
             verdict,
         })
+    }
+
+    /// Counts the sequences that the agent skipped: it lost them, and they will not come.
+    fn note_gap(&mut self, sequence: u64) {
+        let missing = sequence.saturating_sub(self.last_sequence.saturating_add(1));
+        if missing > 0 {
+            self.ingest.metrics.missing.add(missing);
+            tracing::error!(
+                agent = %self.hello.agent_id,
+                first = self.last_sequence + 1,
+                last = sequence - 1,
+                "the agent lost batches before it sent them"
+            );
+        }
+        self.last_sequence = self.last_sequence.max(sequence);
+    }
+
+    /// Tells the agent to wait while the writer is behind, before its queue is full and the stream
+    /// is not read at all.
+    async fn slow_down(&mut self, answers: &Answers) -> Result<(), Status> {
+        let now = self.ingest.clock.monotonic();
+        let told = self
+            .slowed_at
+            .is_some_and(|at| now.saturating_sub(at) < SLOW_DOWN);
+        if told || !self.ingest.writer.is_busy() {
+            return Ok(());
+        }
+        self.slowed_at = Some(now);
+        self.ingest.metrics.slowed.inc();
+        let slow = proto::SlowDown {
+            wait_millis: u64::try_from(SLOW_DOWN.as_millis()).unwrap_or(u64::MAX),
+            reason: "the coordinator's writer is behind".to_owned(),
+        };
+        send(answers, proto::sync_response::Message::SlowDown(slow)).await
     }
 
     fn check(&self, block: &wire::ingest::Block) -> Result<ArrivedBlock, (Refused, String)> {

@@ -1,6 +1,9 @@
 //! Binary operations: of scalars, of a vector and a scalar, and of sets. Operations between the
 //! series of two vectors are in [`super::matching`].
 
+use std::collections::hash_map::Entry;
+
+use super::grid::ByLabels;
 use super::{ABSENT, Column, Context, Grid, Operand, Row, Steps, matching, present};
 use crate::ast::{Binary, BinaryOp};
 use crate::error::Error;
@@ -70,21 +73,21 @@ impl Context<'_> {
 
     /// `and`, `or` and `unless`: rows of one side, by whether the other has a match at the step.
     fn set(&self, binary: &Binary, left: Grid, right: Grid) -> Result<Grid, Error> {
-        let (mut kept, mut taken, judge) = match binary.op {
+        let (kept, mut taken, judge) = match binary.op {
             BinaryOp::Or => (right.rows, left.rows, None),
             _ => (left.rows, Vec::new(), Some(right.rows)),
         };
         let wanted = binary.op == BinaryOp::And;
-        let mut seen: super::grid::ByLabels<Column> = super::grid::ByLabels::default();
+        let mut seen: ByLabels<Column> = ByLabels::default();
         for row in judge.as_ref().unwrap_or(&taken) {
             self.check()?;
             let signature = matching::signature(&row.labels, &binary.matching)?;
             match seen.entry(signature) {
-                std::collections::hash_map::Entry::Vacant(entry) => {
+                Entry::Vacant(entry) => {
                     self.hold(row.values.len())?;
                     entry.insert(row.values.clone());
                 }
-                std::collections::hash_map::Entry::Occupied(mut entry) => {
+                Entry::Occupied(mut entry) => {
                     for (cell, value) in entry.get_mut().iter_mut().zip(&row.values) {
                         if present(*value) {
                             *cell = *value;
@@ -93,7 +96,7 @@ impl Context<'_> {
                 }
             }
         }
-        for mut row in kept.drain(..) {
+        for mut row in kept {
             self.check()?;
             let signature = matching::signature(&row.labels, &binary.matching)?;
             if keep_where(&mut row, seen.get(&signature), wanted) {

@@ -15,7 +15,7 @@ use crate::source::Values;
 pub(crate) type Column = Vec<f64>;
 
 /// Marks a step without a value. It is the stale marker: a sample that is one counts as no sample,
-/// and arithmetic never makes one (it yields quiet NaNs), so no value is lost to it.
+/// and arithmetic yields quiet NaNs, so no value is lost to it.
 pub(crate) const ABSENT: f64 = STALE_NAN;
 
 /// Whether there is a value.

@@ -115,7 +115,7 @@ fn function<'s>(id: Id, samples: &'s Samples, params: &'s [Column], range: i64) 
                 )))
             })
         }
-        _ => Box::new(move |window| Ok(Some(plain(id, window)))),
+        _ => Box::new(move |window| plain(id, window).map(Some)),
     }
 }
 
@@ -129,10 +129,10 @@ fn trend(window: &Window<'_>, origin: Option<&i64>, give: impl Fn(f64, f64) -> f
 
 /// The functions that only look at what is in the window, which is not empty.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn plain(id: Id, window: &Window<'_>) -> f64 {
+fn plain(id: Id, window: &Window<'_>) -> Result<f64, Error> {
     let (times, values) = (window.times(), window.values());
     let last = values.len() - 1;
-    match id {
+    Ok(match id {
         Id::SumOverTime => rate::sum(values),
         Id::AvgOverTime => {
             let mut mean = Mean::of(values[0]);
@@ -148,9 +148,12 @@ fn plain(id: Id, window: &Window<'_>) -> f64 {
         Id::StdvarOverTime => variance(values),
         Id::StddevOverTime => variance(values).sqrt(),
         Id::MadOverTime => quantile::median_absolute_deviation(&mut values.to_vec()),
-        // Every other function is dispatched before.
-        _ => f64::NAN,
-    }
+        _ => {
+            return Err(Error::execution(format!(
+                "{id:?} is not a function of a range vector"
+            )));
+        }
+    })
 }
 
 fn variance(values: &[f64]) -> f64 {

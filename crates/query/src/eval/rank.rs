@@ -111,19 +111,28 @@ fn limits(params: &[f64]) -> Result<Vec<usize>, Error> {
 }
 
 /// The rows of a group with only the picked values left. With one step they come out in rank order.
-fn pick(group: Group, op: AggregateOp, limits: &[usize]) -> Vec<Row> {
+fn pick(mut group: Group, op: AggregateOp, limits: &[usize]) -> Vec<Row> {
+    // Ties go by labels, so that what is picked does not hang on the order of the rows.
+    group.rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     let mut picked: Vec<Vec<bool>> = vec![vec![false; limits.len()]; group.rows.len()];
     let mut ranked: Vec<usize> = Vec::new();
     for (step, limit) in limits.iter().enumerate() {
+        let value = |row: usize| group.rows[row].values[step];
+        let order = |a: &usize, b: &usize| {
+            let by_value = match op {
+                AggregateOp::Topk => nan_first(&value(*b), &value(*a)),
+                AggregateOp::Bottomk => nan_last(value(*a), value(*b)),
+                _ => Ordering::Equal,
+            };
+            by_value.then(a.cmp(b))
+        };
         ranked.clear();
-        ranked.extend((0..group.rows.len()).filter(|row| present(group.rows[*row].values[step])));
-        let value = |row: &usize| group.rows[*row].values[step];
-        match op {
-            AggregateOp::Topk => ranked.sort_by(|a, b| nan_first(&value(b), &value(a))),
-            AggregateOp::Bottomk => ranked.sort_by(|a, b| nan_last(value(a), value(b))),
-            _ => {}
+        ranked.extend((0..group.rows.len()).filter(|row| present(value(*row))));
+        if *limit < ranked.len() {
+            ranked.select_nth_unstable_by(*limit, order);
+            ranked.truncate(*limit);
         }
-        ranked.truncate(*limit);
+        ranked.sort_unstable_by(order);
         for row in &ranked {
             picked[*row][step] = true;
         }

@@ -59,9 +59,14 @@ pub fn find(name: &str) -> Option<&'static Function> {
         .map(|index| &FUNCTIONS[index])
 }
 
+/// All functions, sorted by name.
+#[must_use]
+pub fn all() -> &'static [Function] {
+    &FUNCTIONS
+}
+
 use Type::{Matrix, Scalar, String, Vector};
 
-/// All functions, sorted by name.
 #[rustfmt::skip]
 static FUNCTIONS: [Function; 89] = [
     function(Id::Abs, "abs", &[Vector], Vector),

@@ -15,12 +15,7 @@ pub struct Memory {
     rows: RwLock<Rows>,
 }
 
-fn range(
-    rows: &Rows,
-    family: Family,
-    start: &[u8],
-    end: &[u8],
-) -> Vec<(Key, Vec<u8>)> {
+fn range(rows: &Rows, family: Family, start: &[u8], end: &[u8]) -> Vec<(Key, Vec<u8>)> {
     if start >= end {
         return Vec::new();
     }

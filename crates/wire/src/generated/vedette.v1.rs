@@ -63,9 +63,6 @@ pub struct Hello {
     /// The agent's wall clock when it sent this, in milliseconds since the Unix epoch.
     #[prost(int64, tag = "6")]
     pub wall_millis: i64,
-    /// The lowest sequence the agent still holds, 0 when it holds none.
-    #[prost(uint64, tag = "7")]
-    pub oldest_sequence: u64,
 }
 /// The answer to `hello`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -694,6 +691,7 @@ pub struct ListEventsResponse {
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<RecordedEvent>,
 }
+/// An event and when the coordinator made it durable.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RecordedEvent {
     #[prost(string, tag = "1")]
@@ -1198,11 +1196,13 @@ pub mod query_response {
         Summary(super::QuerySummary),
     }
 }
+/// Some of the series of an answer; the portions together are the answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SeriesPortion {
     #[prost(message, repeated, tag = "1")]
     pub series: ::prost::alloc::vec::Vec<ResultSeries>,
 }
+/// One series of an answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResultSeries {
     #[prost(message, repeated, tag = "1")]
@@ -1213,6 +1213,7 @@ pub struct ResultSeries {
     #[prost(double, repeated, tag = "3")]
     pub values: ::prost::alloc::vec::Vec<f64>,
 }
+/// A label as Prometheus has it; the metric name is `__name__`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Label {
     #[prost(string, tag = "1")]
@@ -1220,6 +1221,7 @@ pub struct Label {
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
 }
+/// What is true of the answer as a whole. The last message of its stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QuerySummary {
     #[prost(enumeration = "ResultType", tag = "1")]
@@ -1237,6 +1239,7 @@ pub struct QuerySummary {
     #[prost(message, optional, tag = "6")]
     pub statistics: ::core::option::Option<QueryStatistics>,
 }
+/// What the answer cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryStatistics {
     #[prost(uint64, tag = "1")]
@@ -1269,6 +1272,7 @@ pub struct SeriesResponse {
     #[prost(bool, tag = "2")]
     pub truncated: bool,
 }
+/// What names one series, the metric name included.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LabelSet {
     #[prost(message, repeated, tag = "1")]
@@ -1974,11 +1978,13 @@ pub mod query_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// One record of the spool.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SpooledBatch {
     #[prost(message, repeated, tag = "1")]
     pub blocks: ::prost::alloc::vec::Vec<SpooledBlock>,
 }
+/// One target's samples with the names of their series.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SpooledBlock {
     /// Names, labels and kinds of the columns, in column order (codec/FORMAT.md, "label list").
