@@ -154,26 +154,24 @@ impl Task {
     /// Sets `vedette_agent_collector_up`, and says a change once.
     fn transition(&mut self, up: bool, why: &str) {
         self.metrics.up.set(if up { 1.0 } else { 0.0 });
-        if self.was_up.replace(up) == Some(up) {
+        let before = self.was_up.replace(up);
+        if before == Some(up) {
             return;
         }
-        if up {
-            tracing::info!(collector = self.name, "collector is up");
-        } else {
-            tracing::warn!(collector = self.name, why, "collector has nothing to read");
+        match (before, up) {
+            (_, true) => tracing::info!(collector = self.name, "collector is up"),
+            // That a node has no GPU is its nature.
+            (None, false) => tracing::info!(collector = self.name, why, "nothing to collect"),
+            (Some(_), false) => tracing::warn!(collector = self.name, why, "collector is down"),
         }
-        // That a node has no GPU is no event; that its GPU went away is one.
-        if self.was_up_before() {
+        // That it has lost its GPU is an event.
+        if before.is_some() {
             let kind = if up { "collector_up" } else { "collector_down" };
             let severity = if up { "info" } else { "warning" };
             let summary = format!("collector {}: {why}", self.name);
             let happened = Happened::new(kind, severity, summary).label("collector", self.name);
             self.schedule.urgent.send(happened);
         }
-    }
-
-    fn was_up_before(&self) -> bool {
-        self.metrics.seconds.count() > 1
     }
 }
 

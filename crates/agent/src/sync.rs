@@ -189,7 +189,6 @@ impl Bulk {
         let Some(Answer::Welcome(welcome)) = welcome else {
             return Err(Ended::Protocol("something before its welcome"));
         };
-        *welcomed = true;
         self.metrics.connected.set(1.0);
         tracing::info!(
             durable = welcome.last_durable_sequence,
@@ -198,10 +197,16 @@ impl Bulk {
             "connected to the coordinator"
         );
         if welcome.last_durable_sequence > 0 {
-            self.outbox
-                .acknowledge(welcome.last_durable_sequence)
-                .await?;
+            let known = self.outbox.acknowledge(welcome.last_durable_sequence).await;
+            known.inspect_err(|_| {
+                tracing::error!(
+                    durable = welcome.last_durable_sequence,
+                    "the coordinator has batches that this spool did not give out, so its end was \
+                     damaged; move the spool folder away to go on with a new one"
+                );
+            })?;
         }
+        *welcomed = true;
         let mut stream = Stream {
             sync: self,
             requests,

@@ -6,8 +6,7 @@ use query::testing::MemorySource;
 use query::{Engine, Error, Value};
 use series::{Labels, STALE_NAN, Timestamp};
 
-/// A random instant vector or scalar, as text. `sort` is not in it: it orders the rows of
-/// instant queries only, and the last digit of a sum depends on the order.
+/// A random instant vector or scalar, as text.
 fn expression() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(
         &[
@@ -41,6 +40,7 @@ fn expression() -> impl Strategy<Value = String> {
         let call = prop::sample::select(
             &[
                 "abs", "-", "sum", "avg by (x)", "count without (x)", "stddev", "group by (y)",
+                "sort",
                 "floor", "scalar", "max by (__name__)", "ceil", "hour", "absent", "year",
             ][..],
         );

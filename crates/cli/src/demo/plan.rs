@@ -11,6 +11,8 @@ use tokio::process::Command;
 const COLLECT_INTERVAL: &str = "2s";
 /// How often they sync: often enough to see it happen.
 const SYNC_INTERVAL: &str = "5s";
+/// A demo ends before the usual half hour, and wants to show what chunks cost on disk.
+const COORDINATOR_CONFIG: &str = "[store]\nflush_interval = \"20s\"\n";
 /// The agent of this host.
 pub(super) const HOST_ID: &str = "this-host";
 /// Largest file that the programs write for the demo to read.
@@ -68,7 +70,12 @@ impl Plan {
     /// Makes the directories.
     pub(super) fn prepare(&self) -> std::io::Result<()> {
         std::fs::create_dir(&self.logs)?;
-        std::fs::create_dir(self.data_dir())
+        std::fs::create_dir(self.data_dir())?;
+        std::fs::write(self.coordinator_config(), COORDINATOR_CONFIG)
+    }
+
+    fn coordinator_config(&self) -> PathBuf {
+        self.dir.join("coordinator.toml")
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -100,6 +107,7 @@ impl Plan {
     /// The coordinator, on free ports.
     pub(super) fn coordinator(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
+        command.arg("--config").arg(self.coordinator_config());
         command.arg("--data-dir").arg(self.data_dir());
         command.args([
             "--grpc-listen",
@@ -284,7 +292,7 @@ mod tests {
         }
         expect![[r#"
             fleet --nodes 2 --listen 127.0.0.1:0 --targets-file DIR/targets.json
-            coordinator --data-dir DIR/coordinator --grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:0
+            coordinator --config DIR/coordinator.toml --data-dir DIR/coordinator --grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:0
             agent --config DIR/this-host/agent.toml --coordinator http://127.0.0.1:1234 --state-dir DIR/this-host/state --agent-id this-host --collect-interval 2s --sync-interval 5s --label role=host
             agent --config DIR/sim-1/agent.toml --coordinator http://127.0.0.1:1234 --state-dir DIR/sim-1/state --agent-id sim-1 --collect-interval 2s --sync-interval 5s --label role=inference --scrape http://127.0.0.1:9/metrics"#]].assert_eq(&lines.join("\n"));
         let written = |file| {

@@ -131,7 +131,16 @@ fn a_short_range_has_no_gaps_between_its_steps() {
         series: vec![series(&[("__name__", "up")], &points)],
         ..matrix()
     };
-    check(&five, AnswerFormat::Table, range, &expect![[r#""#]]);
+    check(
+        &five,
+        AnswerFormat::Table,
+        range,
+        &expect![[r#"
+        SERIES         MIN  MAX  LAST
+        up      ▁▃▅▆█    0    4     4
+        1970-01-01 00:00:00 to 1970-01-01 00:00:04 UTC
+    "#]],
+    );
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! The demo with shell scripts in place of the programs it starts: are they started with what they
 //! need, watched, and ended, whatever happens?
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::coordinator::{Coordinator, serve};
@@ -30,9 +29,10 @@ impl Release {
         };
         let address = serve(coordinator).await;
         let release = Self {
-            dir: tempfile::tempdir().unwrap(),
+            // On the disk of the program, so that it can be linked to.
+            dir: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
         };
-        std::fs::copy(env!("CARGO_BIN_EXE_vedette"), release.path("vedette")).unwrap();
+        std::fs::hard_link(env!("CARGO_BIN_EXE_vedette"), release.path("vedette")).unwrap();
         release.script(
             "vedette-fleet",
             &format!(
@@ -40,16 +40,18 @@ impl Release {
 echo '[{{"targets":["127.0.0.1:9"],"labels":{{"node":"sim-1","job":"vllm","__metrics_path__":"/metrics"}}}}]' > "$2"
 {GOOD}"#
             ),
-        );
-        release.script(
-            "vedette-coordinator",
-            &format!(
-                r#"while [ "$1" != --data-dir ]; do shift; done
+        ).await;
+        release
+            .script(
+                "vedette-coordinator",
+                &format!(
+                    r#"while [ "$1" != --data-dir ]; do shift; done
 echo '{{"grpc":"{address}","http":"{address}"}}' > "$2/listen.json"
 {GOOD}"#
-            ),
-        );
-        release.script("vedette-agent", agent);
+                ),
+            )
+            .await;
+        release.script("vedette-agent", agent).await;
         release
     }
 
@@ -57,11 +59,21 @@ echo '{{"grpc":"{address}","http":"{address}"}}' > "$2/listen.json"
         self.dir.path().join(name)
     }
 
-    fn script(&self, name: &str, body: &str) {
+    /// Another process writes the script: what this one has open for writing, a program that a
+    /// test beside us just starts has open too, and a file that is open so cannot be run.
+    async fn script(&self, name: &str, body: &str) {
         let here = self.dir.path().display();
-        std::fs::write(self.path(name), format!("#!/bin/sh\nHERE={here}\n{body}")).unwrap();
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(self.path(name), executable).unwrap();
+        let mut install = Command::new("install")
+            .args(["-m", "755", "/dev/stdin"])
+            .arg(self.path(name))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = install.stdin.take().unwrap();
+        let script = format!("#!/bin/sh\nHERE={here}\n{body}");
+        stdin.write_all(script.as_bytes()).await.unwrap();
+        drop(stdin);
+        assert!(install.wait().await.unwrap().success());
     }
 
     fn demo(&self, words: &[&str]) -> Child {

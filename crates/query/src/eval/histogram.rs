@@ -1,8 +1,10 @@
 //! Functions of classic histograms: rows that differ in `le` only belong together.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use series::{Labels, LabelsBuilder};
+use series::{Labels, LabelsBuilder, same_bits};
 
 use super::buckets::{self, Bucket};
 use super::grid::ByLabels;
@@ -58,14 +60,13 @@ impl Context<'_> {
         for arg in &args[2..] {
             let quantiles = self.scalar(arg, steps)?;
             self.note_quantiles(&quantiles, arg.at);
-            let Some(q) = quantiles.first() else {
-                continue;
-            };
             for histogram in &histograms {
-                let mut builder = LabelsBuilder::from_labels(&histogram.labels);
-                builder.set(label, &openmetrics_float(*q));
                 let column = self.quantile_column(histogram, &quantiles, args[0].at, steps)?;
-                out.push(labels::build(builder)?, true, column);
+                for (q, column) in self.by_quantile(column, &quantiles, steps)? {
+                    let mut builder = LabelsBuilder::from_labels(&histogram.labels);
+                    builder.set(label, &openmetrics_float(q));
+                    out.push(labels::build(builder)?, true, column);
+                }
             }
         }
         out.merged()
@@ -88,6 +89,31 @@ impl Context<'_> {
             out.push(histogram.labels, true, column);
         }
         Ok(out)
+    }
+
+    /// A column in parts, each of the steps that ask for one quantile. There is but one part
+    /// unless the quantile changes from step to step.
+    fn by_quantile(
+        &self,
+        column: Column,
+        quantiles: &[f64],
+        steps: &Steps,
+    ) -> Result<Vec<(f64, Column)>, Error> {
+        let Some(first) = quantiles.first() else {
+            return Ok(Vec::new());
+        };
+        if quantiles.iter().all(|q| same_bits(*q, *first)) {
+            return Ok(vec![(*first, column)]);
+        }
+        let mut parts: BTreeMap<u64, (f64, Column)> = BTreeMap::new();
+        for (step, (q, value)) in quantiles.iter().zip(column).enumerate() {
+            let (_, part) = match parts.entry(q.to_bits()) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert((*q, self.column(steps)?)),
+            };
+            part[step] = value;
+        }
+        Ok(parts.into_values().collect())
     }
 
     fn quantile_column(

@@ -24,7 +24,8 @@ impl Context<'_> {
         let mut out = Grid::default();
         for group in self.groups(aggregate, steps)? {
             self.check()?;
-            out.rows.append(&mut pick(group, aggregate.op, &limits));
+            out.rows
+                .append(&mut self.pick(group, aggregate.op, &limits)?);
         }
         Ok(out)
     }
@@ -75,6 +76,56 @@ impl Context<'_> {
         });
         Ok(grid)
     }
+
+    /// The rows of a group with only the picked values left. With one step they come out in rank order.
+    fn pick(&self, group: Group, op: AggregateOp, limits: &[usize]) -> Result<Vec<Row>, Error> {
+        let mut picked: Vec<Vec<bool>> = vec![vec![false; limits.len()]; group.rows.len()];
+        let mut ranked: Vec<usize> = Vec::new();
+        for (step, limit) in limits.iter().enumerate() {
+            self.check()?;
+            let value = |row: usize| group.rows[row].values[step];
+            let order = |a: &usize, b: &usize| {
+                let by_value = match op {
+                    AggregateOp::Topk => nan_first(&value(*b), &value(*a)),
+                    AggregateOp::Bottomk => nan_last(value(*a), value(*b)),
+                    _ => Ordering::Equal,
+                };
+                // A group is sorted by labels, so ties go by labels.
+                by_value.then(a.cmp(b))
+            };
+            ranked.clear();
+            ranked.extend((0..group.rows.len()).filter(|row| present(value(*row))));
+            if *limit < ranked.len() {
+                ranked.select_nth_unstable_by(*limit, order);
+                ranked.truncate(*limit);
+            }
+            ranked.sort_unstable_by(order);
+            for row in &ranked {
+                picked[*row][step] = true;
+            }
+        }
+        let mut rows: Vec<Option<Row>> = group.rows.into_iter().map(Some).collect();
+        let order: Vec<usize> = if limits.len() == 1 {
+            ranked
+        } else {
+            (0..rows.len()).collect()
+        };
+        let mut out = Vec::new();
+        for index in order {
+            let Some(mut row) = rows[index].take() else {
+                continue;
+            };
+            for (cell, keep) in row.values.iter_mut().zip(&picked[index]) {
+                if !keep {
+                    *cell = ABSENT;
+                }
+            }
+            if picked[index].contains(&true) {
+                out.push(row);
+            }
+        }
+        Ok(out)
+    }
 }
 
 /// Where in 0 to 1 a label set falls; the same in every process.
@@ -108,56 +159,6 @@ fn limits(params: &[f64]) -> Result<Vec<usize>, Error> {
             Ok(param.max(0.0) as usize)
         })
         .collect()
-}
-
-/// The rows of a group with only the picked values left. With one step they come out in rank order.
-fn pick(mut group: Group, op: AggregateOp, limits: &[usize]) -> Vec<Row> {
-    // Ties go by labels, so that what is picked does not hang on the order of the rows.
-    group.rows.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let mut picked: Vec<Vec<bool>> = vec![vec![false; limits.len()]; group.rows.len()];
-    let mut ranked: Vec<usize> = Vec::new();
-    for (step, limit) in limits.iter().enumerate() {
-        let value = |row: usize| group.rows[row].values[step];
-        let order = |a: &usize, b: &usize| {
-            let by_value = match op {
-                AggregateOp::Topk => nan_first(&value(*b), &value(*a)),
-                AggregateOp::Bottomk => nan_last(value(*a), value(*b)),
-                _ => Ordering::Equal,
-            };
-            by_value.then(a.cmp(b))
-        };
-        ranked.clear();
-        ranked.extend((0..group.rows.len()).filter(|row| present(value(*row))));
-        if *limit < ranked.len() {
-            ranked.select_nth_unstable_by(*limit, order);
-            ranked.truncate(*limit);
-        }
-        ranked.sort_unstable_by(order);
-        for row in &ranked {
-            picked[*row][step] = true;
-        }
-    }
-    let mut rows: Vec<Option<Row>> = group.rows.into_iter().map(Some).collect();
-    let order: Vec<usize> = if limits.len() == 1 {
-        ranked
-    } else {
-        (0..rows.len()).collect()
-    };
-    let mut out = Vec::new();
-    for index in order {
-        let Some(mut row) = rows[index].take() else {
-            continue;
-        };
-        for (cell, keep) in row.values.iter_mut().zip(&picked[index]) {
-            if !keep {
-                *cell = ABSENT;
-            }
-        }
-        if picked[index].contains(&true) {
-            out.push(row);
-        }
-    }
-    out
 }
 
 fn nan_last(a: f64, b: f64) -> Ordering {

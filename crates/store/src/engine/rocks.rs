@@ -1,7 +1,7 @@
 //! The engine that ships: RocksDB.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
@@ -31,6 +31,7 @@ impl Default for RocksConfig {
 /// A RocksDB database with one column family for each [`Family`].
 pub struct Rocks {
     db: DB,
+    path: PathBuf,
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> EngineError {
@@ -63,7 +64,10 @@ impl Rocks {
         });
         let db = DB::open_cf_descriptors(&options, path, families)
             .map_err(failed("opening the database"))?;
-        Ok(Self { db })
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+        })
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, EngineError> {
@@ -160,17 +164,13 @@ impl Engine for Rocks {
     }
 
     fn disk_bytes(&self) -> u64 {
-        let property = |name| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
-        let files: u64 = Family::ALL
-            .into_iter()
-            .filter_map(|family| self.db.cf_handle(family.name()))
-            .filter_map(|handle| {
-                self.db
-                    .property_int_value_cf(handle, "rocksdb.total-sst-files-size")
-                    .ok()
-                    .flatten()
-            })
-            .sum();
-        files + property("rocksdb.cur-size-all-mem-tables")
+        // Every file, journal included; a file that goes while it is counted does not count.
+        std::fs::read_dir(&self.path).map_or(0, |entries| {
+            let sizes = entries.flatten().filter_map(|entry| entry.metadata().ok());
+            sizes
+                .filter(std::fs::Metadata::is_file)
+                .map(|file| file.len())
+                .sum()
+        })
     }
 }

@@ -1,0 +1,124 @@
+//! `deploy/config/agent.toml` is the documentation of the configuration: it says everything, and
+//! nothing else.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use agent::Config;
+use daemon::config::{Loaded, PREFIX, Sources, load};
+
+/// The keys that are not set by default, and so stand behind a `#` in the file.
+const UNSET: [&str; 2] = ["collectors.gpu.library", "scraping.targets_file"];
+
+fn reference() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/config/agent.toml")
+}
+
+fn loaded(file: &Path) -> Loaded<Config> {
+    load(Sources {
+        file: Some(file),
+        environment: std::iter::empty(),
+        prefix: PREFIX,
+        reserved: &[],
+        overrides: Vec::new(),
+    })
+    .unwrap()
+}
+
+/// The dotted paths of all values; of a table without any, its own.
+fn keys(value: &toml::Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) if path.is_empty() || !table.is_empty() => {
+            for (key, value) in table {
+                let dot = if path.is_empty() { "" } else { "." };
+                keys(value, &format!("{path}{dot}{key}"), found);
+            }
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+fn keys_of(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    keys(&toml::from_str(text).unwrap(), "", &mut found);
+    found
+}
+
+/// The text with the assignments that stand behind a `#` made real.
+fn uncommented(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if rest.split_once(" = \"").is_some_and(|(key, _)| is_key(key)) => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+#[test]
+fn the_reference_is_the_default() {
+    let config = loaded(&reference()).strict().unwrap();
+    assert_eq!(config, Config::default());
+    config.validate().unwrap();
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let text = std::fs::read_to_string(reference()).unwrap();
+    let mut every = keys_of(&toml::to_string(&Config::default()).unwrap());
+    assert_eq!(keys_of(&text), every);
+    every.extend(UNSET.map(str::to_owned));
+    assert_eq!(keys_of(&uncommented(&text)), every);
+}
+
+#[test]
+fn what_stands_behind_a_hash_is_a_setting_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    let text = std::fs::read_to_string(reference()).unwrap();
+    std::fs::write(&file, uncommented(&text)).unwrap();
+    let config = loaded(&file).strict().unwrap();
+    assert!(config.collectors.gpu.library.is_some());
+    assert!(config.scraping.targets_file.is_some());
+    config.validate().unwrap();
+}
+
+#[test]
+fn every_key_has_its_comment() {
+    let text = std::fs::read_to_string(reference()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for (before, line) in lines.iter().zip(&lines[1..]) {
+        if line.contains(" = ") && !line.starts_with('#') {
+            assert!(before.starts_with("# "), "{line} has no comment above it");
+        }
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_refused_with_its_path_and_the_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    let text = std::fs::read_to_string(reference()).unwrap();
+    for (right, wrong, path, suggestion) in [
+        ("bytes_max =", "byte_max =", "spool.byte_max", "spool.bytes_max"),
+        (
+            "processes =",
+            "proceses =",
+            "collectors.host.proceses",
+            "collectors.host.processes",
+        ),
+        ("[scraping]", "[scrapping]", "scrapping", "scraping"),
+    ] {
+        std::fs::write(&file, text.replacen(right, wrong, 1)).unwrap();
+        let error = loaded(&file).strict().unwrap_err().to_string();
+        assert!(error.contains(&format!("unknown key `{path}`")), "{error}");
+        let hint = format!("did you mean `{suggestion}`?");
+        assert!(error.contains(&hint), "{error}");
+        let line = text.lines().position(|line| line.starts_with(right)).unwrap() + 1;
+        assert!(error.contains(&format!("agent.toml:{line}")), "{error}");
+    }
+}
