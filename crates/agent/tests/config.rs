@@ -104,7 +104,12 @@ fn a_misspelt_key_is_refused_with_its_path_and_the_right_one() {
     let file = folder.path().join("agent.toml");
     let text = std::fs::read_to_string(reference()).unwrap();
     for (right, wrong, path, suggestion) in [
-        ("bytes_max =", "byte_max =", "spool.byte_max", "spool.bytes_max"),
+        (
+            "bytes_max =",
+            "byte_max =",
+            "spool.byte_max",
+            "spool.bytes_max",
+        ),
         (
             "processes =",
             "proceses =",
@@ -118,7 +123,11 @@ fn a_misspelt_key_is_refused_with_its_path_and_the_right_one() {
         assert!(error.contains(&format!("unknown key `{path}`")), "{error}");
         let hint = format!("did you mean `{suggestion}`?");
         assert!(error.contains(&hint), "{error}");
-        let line = text.lines().position(|line| line.starts_with(right)).unwrap() + 1;
+        let line = text
+            .lines()
+            .position(|line| line.starts_with(right))
+            .unwrap()
+            + 1;
         assert!(error.contains(&format!("agent.toml:{line}")), "{error}");
     }
 }

@@ -32,6 +32,11 @@ use crate::writer::Writer;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 /// How long it may take to answer that.
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a call may take to begin its answer, whatever it asks; streams answer at once. Questions
+/// have a shorter deadline of their own (`query.timeout`).
+const ANSWER_WITHIN: Duration = Duration::from_secs(600);
+/// Calls of one connection that are worked on; more are refused.
+const CALLS_PER_CONNECTION_MAX: usize = 64;
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 
@@ -240,6 +245,9 @@ fn serve_grpc(
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+            .load_shed(true)
+            .timeout(ANSWER_WITHIN)
             .tcp_nodelay(true)
             .add_service(health_service)
             .add_service(reflection)

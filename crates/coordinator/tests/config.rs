@@ -103,8 +103,18 @@ fn a_misspelt_key_is_refused_with_its_path_and_the_right_one() {
     let file = folder.path().join("coordinator.toml");
     let text = std::fs::read_to_string(reference()).unwrap();
     for (right, wrong, path, suggestion) in [
-        ("retention =", "retentoin =", "store.retentoin", "store.retention"),
-        ("lookback =", "look_back =", "query.look_back", "query.lookback"),
+        (
+            "retention =",
+            "retentoin =",
+            "store.retentoin",
+            "store.retention",
+        ),
+        (
+            "lookback =",
+            "look_back =",
+            "query.look_back",
+            "query.lookback",
+        ),
         ("[ingest]", "[ingst]", "ingst", "ingest"),
     ] {
         std::fs::write(&file, text.replacen(right, wrong, 1)).unwrap();
@@ -112,7 +122,14 @@ fn a_misspelt_key_is_refused_with_its_path_and_the_right_one() {
         assert!(error.contains(&format!("unknown key `{path}`")), "{error}");
         let hint = format!("did you mean `{suggestion}`?");
         assert!(error.contains(&hint), "{error}");
-        let line = text.lines().position(|line| line.starts_with(right)).unwrap() + 1;
-        assert!(error.contains(&format!("coordinator.toml:{line}")), "{error}");
+        let line = text
+            .lines()
+            .position(|line| line.starts_with(right))
+            .unwrap()
+            + 1;
+        assert!(
+            error.contains(&format!("coordinator.toml:{line}")),
+            "{error}"
+        );
     }
 }

@@ -12,7 +12,7 @@ const COLLECT_INTERVAL: &str = "2s";
 /// How often they sync: often enough to see it happen.
 const SYNC_INTERVAL: &str = "5s";
 /// A demo ends before the usual half hour, and wants to show what chunks cost on disk.
-const COORDINATOR_CONFIG: &str = "[store]\nflush_interval = \"20s\"\n";
+const COORDINATOR_CONFIG: &str = "[store]\nflush_interval = \"40s\"\n";
 /// The agent of this host.
 pub(super) const HOST_ID: &str = "this-host";
 /// Largest file that the programs write for the demo to read.
