@@ -68,6 +68,14 @@ pub fn chunk(partition: u32, id: u32, first_millis: i64, flush: u32) -> Vec<u8> 
     key
 }
 
+/// The flush that a chunk's key names; 0 for a key that is too short to name one.
+#[must_use]
+pub fn flush_of(chunk_key: &[u8]) -> u32 {
+    chunk_key
+        .last_chunk::<4>()
+        .map_or(0, |flush| u32::from_be_bytes(*flush))
+}
+
 /// Key of a shared time column.
 #[must_use]
 pub fn times(partition: u32, number: u64) -> Vec<u8> {

@@ -8,11 +8,12 @@ use foldhash::fast::FixedState;
 use roaring::RoaringBitmap;
 use series::{Labels, Matcher, TimeRange};
 
+use crate::chunk::{self, ChunkHead};
 use crate::engine::Family;
 use crate::flush::times_checksum;
 use crate::head::{self, Head, Piece};
 use crate::open::engine_error;
-use crate::{Error, SeriesId, Store, chunk, keys, reading};
+use crate::{Error, SeriesId, Store, keys, reading};
 
 /// Watches a read and may end it.
 pub trait Meter {
@@ -201,53 +202,63 @@ impl Reader<'_> {
         Some((Arc::clone(times), values))
     }
 
-    /// The chunks of a series that touch the range, in order of time.
+    /// The chunks of a series that touch the range, in the order in which they were written: where
+    /// a time comes twice, what was written later wins.
     fn chunks(&mut self, id: SeriesId, meter: &dyn Meter) -> Result<Vec<Piece>, Error> {
-        let mut pieces = Vec::new();
-        for index in 0..self.partitions.len() {
-            let (partition, ref ids) = self.partitions[index];
-            if !ids.contains(id.0) {
-                continue;
-            }
-            let start = keys::chunks_of(partition, id.0);
-            // No chunk that begins after the range is of use.
-            let last = self.range.end_inclusive.as_millis().saturating_add(1);
-            let end =
-                keys::chunk(partition, id.0, last, 0).min(keys::chunks_after(partition, id.0));
-            let mut found = Vec::new();
-            let mut stopped = false;
-            self.store
-                .engine
-                .scan(Family::Chunks, &start, &end, &mut |key, row| {
-                    match chunk::head(row) {
-                        Some(head) if head.last_millis < self.range.start_inclusive.as_millis() => {
-                        }
-                        head => {
-                            let rows = head.map_or(0, |head| u64::from(head.rows));
-                            if !meter.samples(rows) {
-                                stopped = true;
-                                return ControlFlow::Break(());
-                            }
-                            found.push((key.to_vec(), row.to_vec()));
-                        }
-                    }
-                    ControlFlow::Continue(())
-                })
-                .map_err(engine_error("reading chunks"))?;
-            if stopped {
-                return Err(Error::Stopped);
-            }
-            for (key, row) in found {
-                match self.piece(partition, &key, &row)? {
-                    Ok(piece) => pieces.push(piece),
-                    Err(problem) => self.damaged.push(format!(
-                        "chunk of series {} in partition {partition}, key {key:02x?}: {problem}",
-                        id.0
-                    )),
-                }
+        let mut found = Vec::new();
+        for (partition, ids) in &self.partitions {
+            if ids.contains(id.0) {
+                self.scan(*partition, id, meter, &mut found)?;
             }
         }
-        Ok(pieces)
+        let mut pieces = Vec::with_capacity(found.len());
+        for (partition, key, row) in found {
+            match self.piece(partition, &key, &row)? {
+                Ok(piece) => pieces.push((keys::flush_of(&key), piece)),
+                Err(problem) => self.damaged.push(format!(
+                    "chunk of series {} in partition {partition}, key {key:02x?}: {problem}",
+                    id.0
+                )),
+            }
+        }
+        pieces.sort_by_key(|(flush, _)| *flush);
+        Ok(pieces.into_iter().map(|(_, piece)| piece).collect())
+    }
+
+    /// The rows of a series' chunks in one partition that may touch the range.
+    fn scan(
+        &self,
+        partition: u32,
+        id: SeriesId,
+        meter: &dyn Meter,
+        found: &mut Vec<(u32, Vec<u8>, Vec<u8>)>,
+    ) -> Result<(), Error> {
+        let start = keys::chunks_of(partition, id.0);
+        // No chunk that begins after the range is of use.
+        let last = self.range.end_inclusive.as_millis().saturating_add(1);
+        let end = keys::chunk(partition, id.0, last, 0).min(keys::chunks_after(partition, id.0));
+        let mut stopped = false;
+        let mut visit = |key: &[u8], row: &[u8]| {
+            let head = chunk::head(row);
+            let before =
+                |head: &ChunkHead| head.last_millis < self.range.start_inclusive.as_millis();
+            if head.as_ref().is_some_and(before) {
+                return ControlFlow::Continue(());
+            }
+            // A row without a head is damaged, and said so when it is read.
+            if !meter.samples(head.map_or(0, |head| u64::from(head.rows))) {
+                stopped = true;
+                return ControlFlow::Break(());
+            }
+            found.push((partition, key.to_vec(), row.to_vec()));
+            ControlFlow::Continue(())
+        };
+        let scanned = self
+            .store
+            .engine
+            .scan(Family::Chunks, &start, &end, &mut visit);
+        scanned.map_err(engine_error("reading chunks"))?;
+        if stopped { Err(Error::Stopped) } else { Ok(()) }
     }
 
     fn piece(

@@ -1,11 +1,13 @@
 //! The store as a whole, over memory and over RocksDB.
 
+mod golden;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use series::{Block, Column, MatchOp, Rows, TimeRange, Timestamp};
+use series::{Block, Column, MatchOp, Matcher, Rows, TimeRange, Timestamp};
 
 use super::*;
 use crate::engine::memory::Memory;
@@ -84,8 +86,6 @@ fn read(store: &Store, name: &str, range: TimeRange) -> Vec<(String, Vec<(i64, f
         })
         .collect()
 }
-
-use series::Matcher;
 
 #[test]
 fn what_was_committed_is_read_before_and_after_restart_and_flush() {
@@ -432,12 +432,17 @@ fn rocksdb_keeps_what_memory_keeps() {
     assert!(store.statistics().disk_bytes > 0);
 }
 
+/// Few times, so that they come again, over three days.
+fn day_and_second() -> impl Strategy<Value = i64> {
+    (0_i64..3, 0_i64..12).prop_map(|(day, second)| day * keys::PARTITION_MILLIS + second * 1000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     /// Whatever the order of commits, flushes and restarts, each time holds the value sent last.
     #[test]
     fn the_last_value_sent_for_a_time_is_the_one_read(
-        steps in prop::collection::vec((0_u8..6, prop::collection::btree_map(0_i64..200_000_000, any::<f64>(), 1..8)), 1..20)
+        steps in prop::collection::vec((0_u8..6, prop::collection::btree_map(day_and_second(), any::<f64>(), 1..8)), 1..20)
     ) {
         let engine = Arc::new(Memory::default());
         let (mut store, _) = open(&engine);

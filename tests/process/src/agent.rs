@@ -11,6 +11,10 @@ use crate::process::{Process, command};
 /// Settings of logs that make an agent give its account.
 const ACCOUNT: &str = "\n[log]\nformat = \"json\"\nfilter = \"info,agent::outbox=debug\"\n";
 
+/// Settings of an agent that only scrapes.
+pub const NO_COLLECTORS: &str =
+    "[collectors.host]\nenabled = false\n[collectors.gpu]\nenabled = false\n";
+
 /// An agent: its folder, and its process while it runs.
 #[derive(Debug)]
 pub struct Agent {

@@ -32,6 +32,13 @@ pub struct Target {
     pub churns: bool,
 }
 
+/// A small one.
+pub const TARGET: Target = Target {
+    name: "small",
+    series: 20,
+    churns: false,
+};
+
 impl Target {
     /// The ids of its series in the scrape of this number.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use process_tests::agent::{Account, Agent};
+use process_tests::agent::{Account, Agent, NO_COLLECTORS};
 use process_tests::ask::{channel, instant, label, node, single};
 use process_tests::chance::{Chance, SEED};
 use process_tests::coordinator::Coordinator;
@@ -84,7 +84,7 @@ impl World {
         let targets = Targets::serve(&TARGETS).await;
         let config = format!(
             "collect_interval = \"200ms\"\nsync_interval = \"1s\"\ndrain_timeout = \"60s\"\n{}\n\
-             [collectors.host]\nenabled = false\n[collectors.gpu]\nenabled = false\n",
+             {NO_COLLECTORS}",
             targets.setting()
         );
         Self {
