@@ -54,9 +54,9 @@ impl Store {
             let all = partitions.entry(number).or_default();
             *all |= ids;
             let mut row = Vec::with_capacity(all.serialized_size());
-            if all.serialize_into(&mut row).is_ok() {
-                batch.put(Family::Partitions, keys::partition(number), row);
-            }
+            all.serialize_into(&mut row)
+                .expect("memory takes what is written into it");
+            batch.put(Family::Partitions, keys::partition(number), row);
         }
         batch.put(
             Family::Meta,
@@ -89,12 +89,15 @@ impl Store {
         Ok(flushed)
     }
 
-    /// Sets the head aside for a flush. A head that an earlier, failed flush set aside stays where
-    /// it is: then the store is poisoned and does not come here.
+    /// Sets the head aside for a flush. A head that an earlier flush set aside and did not finish
+    /// comes first.
     fn freeze(&self) -> Option<Arc<Head>> {
         // The journal lock keeps commits away, so that the head ends at a known position.
         let _no_commits = locked(&self.journal);
         let mut heads = writing(&self.heads);
+        if let Some(unfinished) = &heads.frozen {
+            return Some(Arc::clone(unfinished));
+        }
         if heads.active.series.is_empty() {
             return None;
         }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use roaring::RoaringBitmap;
 use series::{Block, Rows};
 
 use crate::SeriesId;
@@ -19,28 +20,44 @@ pub(crate) struct Piece {
     pub(crate) values: Arc<[f64]>,
 }
 
+/// The pieces of a block whose columns belong to `ids`. There are as many ids as columns.
+pub(crate) fn pieces_of(ids: &[SeriesId], block: Block) -> Vec<(SeriesId, Piece)> {
+    let times: Arc<[i64]> = block.times.into();
+    ids.iter()
+        .zip(block.columns)
+        .filter(|(_, column)| !column.values.is_empty())
+        .map(|(id, column)| {
+            let piece = Piece {
+                times: Arc::clone(&times),
+                rows: column.rows,
+                values: column.values.into(),
+            };
+            (*id, piece)
+        })
+        .collect()
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     pub(crate) series: HashMap<SeriesId, Vec<Piece>, FixedState>,
+    /// The keys of `series`.
+    pub(crate) ids: RoaringBitmap,
     pub(crate) samples: u64,
+    /// The newest time held, 0 for none.
+    pub(crate) newest_millis: i64,
     /// Journal positions held here lie before this.
     pub(crate) position_end: u64,
 }
 
 impl Head {
-    /// Takes in a block whose columns belong to `ids`. There are as many ids as columns.
-    pub(crate) fn push(&mut self, ids: &[SeriesId], block: Block) {
-        self.samples += block.sample_count() as u64;
-        let times: Arc<[i64]> = block.times.into();
-        for (id, column) in ids.iter().zip(block.columns) {
-            if column.values.is_empty() {
-                continue;
-            }
-            self.series.entry(*id).or_default().push(Piece {
-                times: Arc::clone(&times),
-                rows: column.rows,
-                values: column.values.into(),
-            });
+    /// Takes in the pieces of a block.
+    pub(crate) fn push(&mut self, pieces: Vec<(SeriesId, Piece)>) {
+        for (id, piece) in pieces {
+            self.samples += piece.values.len() as u64;
+            let newest = piece.times.last().copied().unwrap_or(0);
+            self.newest_millis = self.newest_millis.max(newest);
+            self.ids.insert(id.0);
+            self.series.entry(id).or_default().push(piece);
         }
     }
 

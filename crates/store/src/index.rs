@@ -48,6 +48,16 @@ impl Index {
         (self.next < u32::MAX).then_some(SeriesId(self.next))
     }
 
+    /// Keeps an id from being given to a new series: its row is there, though it cannot be read.
+    pub(crate) fn reserve(&mut self, id: SeriesId) {
+        self.next = self.next.max(id.0.saturating_add(1));
+    }
+
+    /// All ids in use.
+    pub(crate) fn ids(&self) -> &RoaringBitmap {
+        &self.all
+    }
+
     /// Adds a series under an id that is not in use.
     pub(crate) fn insert(&mut self, id: SeriesId, labels: Arc<Labels>, kind: MetricKind) {
         for (name, value) in labels.iter() {
@@ -66,7 +76,7 @@ impl Index {
             }
         }
         self.all.insert(id.0);
-        self.next = self.next.max(id.0.saturating_add(1));
+        self.reserve(id);
         self.by_labels.insert(Arc::clone(&labels), id);
         self.by_id.insert(id, Entry { labels, kind });
     }
@@ -76,7 +86,10 @@ impl Index {
         let Some(entry) = self.by_id.remove(&id) else {
             return;
         };
-        self.by_labels.remove(&entry.labels);
+        // Another id may have taken the labels over since.
+        if self.by_labels.get(&entry.labels) == Some(&id) {
+            self.by_labels.remove(&entry.labels);
+        }
         self.all.remove(id.0);
         for (name, value) in entry.labels.iter() {
             let Some(values) = self.postings.get_mut(name) else {
@@ -209,10 +222,15 @@ mod tests {
     #[test]
     fn a_removed_series_leaves_no_trace() {
         let mut index = index();
+        index.reserve(SeriesId(9));
+        let again = Arc::new(Labels::with_name("load", &[("job", "a"), ("zone", "y")]).unwrap());
+        index.insert(SeriesId(5), Arc::clone(&again), MetricKind::Gauge);
         index.remove(SeriesId(2));
+        assert_eq!(index.find(&again), Some(SeriesId(5)));
+        index.remove(SeriesId(5));
         assert!(index.values("zone").all(|(value, _)| value != "y"));
         assert!(index.values("__name__").all(|(value, _)| value != "load"));
         assert_eq!(index.len(), 2);
-        assert_eq!(index.next_id(), Some(SeriesId(3)));
+        assert_eq!(index.next_id(), Some(SeriesId(10)));
     }
 }

@@ -102,6 +102,9 @@ pub const FLUSHED: &[u8] = b"flushed";
 /// Meta row: number of flushes so far, `u32` big-endian.
 pub const FLUSHES: &[u8] = b"flushes";
 
+/// State space of journal rows that could not be used, under their old key.
+pub const SET_ASIDE: u8 = 0xfe;
+
 /// Key of a state row.
 #[must_use]
 pub fn state(space: u8, key: &[u8]) -> Vec<u8> {

@@ -91,33 +91,37 @@ impl Store {
                 ids |= index.select(matchers);
             }
         }
-        let mut present = RoaringBitmap::new();
+        ids & self.present(range)
+    }
+
+    /// Samples that are not yet in chunks.
+    #[must_use]
+    pub fn head_samples(&self) -> u64 {
         let heads = reading(&self.heads);
-        present.extend(heads.active.series.keys().map(|id| id.0));
-        present.extend(
-            heads
-                .frozen
-                .iter()
-                .flat_map(|head| head.series.keys())
-                .map(|id| id.0),
-        );
+        heads.active.samples + heads.frozen.as_ref().map_or(0, |head| head.samples)
+    }
+
+    /// The end of the newest day or the newest time in the head, whichever is later: no sample is
+    /// newer. 0 when there is none.
+    #[must_use]
+    pub fn newest_millis(&self) -> i64 {
+        let heads = reading(&self.heads);
+        let frozen = heads.frozen.as_ref().map_or(0, |head| head.newest_millis);
+        let head = heads.active.newest_millis.max(frozen);
         drop(heads);
-        for (_, series) in self.partitions_of(range) {
-            present |= series;
-        }
-        ids & present
+        let partitions = reading(&self.partitions);
+        let last = partitions
+            .last_key_value()
+            .map_or(0, |(number, _)| i64::from(*number) + 1);
+        head.max(last * crate::keys::PARTITION_MILLIS)
     }
 
     /// Counters and sizes.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let heads = reading(&self.heads);
-        let frozen = heads.frozen.as_ref().map_or(0, |head| head.samples);
-        let head_samples = heads.active.samples + frozen;
-        drop(heads);
         Statistics {
             series: reading(&self.index).len() as u64,
-            head_samples,
+            head_samples: self.head_samples(),
             samples_total: self.counters.samples.load(Ordering::Relaxed),
             duplicate_batches_total: self.counters.duplicate_batches.load(Ordering::Relaxed),
             chunk_samples_total: self.counters.chunk_samples.load(Ordering::Relaxed),

@@ -155,13 +155,12 @@ struct Counters {
 #[derive(Debug)]
 struct Journal {
     next_position: u64,
-    marks: HashMap<String, Mark>,
 }
 
 /// A store of series over an [`Engine`].
 ///
-/// Locks are taken in the order of the fields: `flushing`, `journal`, `index`, `staged`, `heads`,
-/// `partitions`.
+/// Locks are taken in the order of the fields: `flushing`, `journal`, `marks`, `index`, `staged`,
+/// `heads`, `partitions`. Only `flushing` and `journal` are held while the disk works.
 pub struct Store {
     engine: Box<dyn Engine>,
     poisoned: AtomicBool,
@@ -173,6 +172,8 @@ pub struct Store {
     flushing: Mutex<()>,
     /// Held for a commit, and by a flush for the moment in which it freezes the head.
     journal: Mutex<Journal>,
+    /// What is durable of each agent.
+    marks: Mutex<HashMap<String, Mark>>,
     index: RwLock<index::Index>,
     staged: Mutex<Staged>,
     heads: RwLock<Heads>,

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use series::MetricKind;
 
 use crate::engine::{Batch, Durability, Engine, Family};
-use crate::head::Head;
+use crate::head::{self, Head};
 use crate::index::Index;
 use crate::{Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, journal, keys};
 
@@ -25,8 +25,7 @@ pub struct Recovery {
     pub batches: u64,
     /// Their samples.
     pub samples: u64,
-    /// Rows that could not be read, each said by where it lies and what is wrong. They are left
-    /// where they are.
+    /// Rows that could not be read, each said by where it lies and what is wrong. None is deleted.
     pub damaged: Vec<String>,
 }
 
@@ -47,7 +46,6 @@ impl Store {
         recovery.series = index.len() as u64;
         let journal = Journal {
             next_position: head.position_end,
-            marks,
         };
         let store = Self {
             engine,
@@ -57,6 +55,7 @@ impl Store {
             counters: Counters::default(),
             flushing: Mutex::new(()),
             journal: Mutex::new(journal),
+            marks: Mutex::new(marks),
             index: RwLock::new(index),
             staged: Mutex::new(Staged::default()),
             heads: RwLock::new(Heads {
@@ -108,13 +107,16 @@ fn read_index(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Index, Err
     let mut index = Index::default();
     engine
         .scan(Family::Series, &[], &[0xff; 5], &mut |key, row| {
-            let id = key.try_into().map(u32::from_be_bytes);
+            let id = key.try_into().map(u32::from_be_bytes).map(SeriesId);
+            if let Ok(id) = id {
+                index.reserve(id);
+            }
             let entry = row
                 .split_first()
                 .map(|(kind, labels)| (*kind, codec::decode_labels(labels)));
             match (id, entry) {
                 (Ok(id), Some((kind, Ok(labels)))) => {
-                    index.insert(SeriesId(id), Arc::new(labels), MetricKind::from_code(kind));
+                    index.insert(id, Arc::new(labels), MetricKind::from_code(kind));
                 }
                 _ => recovery
                     .damaged
@@ -183,7 +185,8 @@ fn decode_mark(row: &[u8]) -> Option<Mark> {
     })
 }
 
-/// Puts the journal from `flushed` on back into a head.
+/// Puts the journal from `flushed` on back into a head. A record that cannot be used is set aside
+/// before the next flush drops it with the others.
 fn replay(
     engine: &dyn Engine,
     flushed: u64,
@@ -194,6 +197,7 @@ fn replay(
         position_end: flushed,
         ..Head::default()
     };
+    let mut aside = Batch::default();
     engine
         .scan(
             Family::Journal,
@@ -202,42 +206,39 @@ fn replay(
             &mut |key, row| {
                 let position = key.try_into().map_or(head.position_end, u64::from_be_bytes);
                 head.position_end = position.saturating_add(1);
-                match journal::decode(row) {
-                    Some(blocks) => {
-                        recovery.batches += 1;
-                        for block in blocks {
-                            replay_block(&mut head, position, &block, index, recovery);
-                        }
+                match replay_record(&mut head, row, index) {
+                    Ok(()) => recovery.batches += 1,
+                    Err(problem) => {
+                        let what = format!("journal row {position}: {problem}; set aside");
+                        recovery.damaged.push(what);
+                        aside.put(Family::State, keys::state(keys::SET_ASIDE, key), row);
                     }
-                    None => recovery
-                        .damaged
-                        .push(format!("journal row {position}: checksum")),
                 }
                 ControlFlow::Continue(())
             },
         )
         .map_err(engine_error("replaying the journal"))?;
+    if !aside.ops.is_empty() {
+        let written = engine.write(aside, Durability::Synced);
+        written.map_err(engine_error("setting damaged journal rows aside"))?;
+    }
     recovery.samples = head.samples;
     Ok(head)
 }
 
-fn replay_block(
-    head: &mut Head,
-    position: u64,
-    block: &journal::JournalBlock,
-    index: &Index,
-    recovery: &mut Recovery,
-) {
-    let known = block.series.iter().all(|id| index.get(*id).is_some());
-    match codec::decode_block(&block.columns) {
-        Ok(columns) if known && columns.columns.len() == block.series.len() => {
-            head.push(&block.series, columns);
+/// Puts one record into the head; what of it can be used is used, and the error names the rest.
+fn replay_record(head: &mut Head, row: &[u8], index: &Index) -> Result<(), String> {
+    let blocks = journal::decode(row).ok_or("its checksum does not match")?;
+    let mut problem = Ok(());
+    for block in blocks {
+        let known = block.series.iter().all(|id| index.get(*id).is_some());
+        match codec::decode_block(&block.columns) {
+            Ok(columns) if known && columns.columns.len() == block.series.len() => {
+                head.push(head::pieces_of(&block.series, columns));
+            }
+            Ok(_) => problem = Err("it names unknown series".to_owned()),
+            Err(error) => problem = Err(error.to_string()),
         }
-        Ok(_) => recovery
-            .damaged
-            .push(format!("journal row {position}: names unknown series")),
-        Err(error) => recovery
-            .damaged
-            .push(format!("journal row {position}: {error}")),
     }
+    problem
 }

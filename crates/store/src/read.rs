@@ -68,9 +68,13 @@ impl Store {
         meter: &dyn Meter,
     ) -> Result<Selection, Error> {
         let mut ids = reading(&self.index).select(matchers);
+        ids &= self.present(range);
+        if !meter.series(ids.len()) {
+            return Err(Error::Stopped);
+        }
         // Heads before chunks: a flush moves samples from the one to the other, and what is seen
         // twice is merged, while what is missed is gone.
-        let (active, frozen) = self.head_pieces(&ids);
+        let (active, frozen) = self.head_pieces(&ids, range);
         let mut reader = Reader {
             store: self,
             range,
@@ -80,18 +84,6 @@ impl Store {
             joined: HashMap::default(),
             damaged: Vec::new(),
         };
-        let mut present = RoaringBitmap::new();
-        for (_, series) in &reader.partitions {
-            present |= series;
-        }
-        present.extend(active.keys().map(|id| id.0));
-        if let Some(frozen) = &reader.frozen {
-            present.extend(frozen.series.keys().map(|id| id.0));
-        }
-        ids &= present;
-        if !meter.series(ids.len()) {
-            return Err(Error::Stopped);
-        }
         let mut series = Vec::new();
         for id in ids.iter().map(SeriesId) {
             let pieces = active.get(&id).map_or(&[][..], Vec::as_slice);
@@ -116,16 +108,38 @@ impl Store {
         })
     }
 
-    /// The pieces of the active head that belong to `ids`, and the head that is being flushed.
+    /// The series that have something in a day that `range` touches, or in a head.
+    pub(crate) fn present(&self, range: TimeRange) -> RoaringBitmap {
+        let heads = reading(&self.heads);
+        let mut present = heads.active.ids.clone();
+        if let Some(frozen) = &heads.frozen {
+            present |= &frozen.ids;
+        }
+        drop(heads);
+        for (_, series) in self.partitions_of(range) {
+            present |= series;
+        }
+        present
+    }
+
+    /// The pieces of the active head that belong to `ids` and touch `range`, and the head that is
+    /// being flushed.
     fn head_pieces(
         &self,
         ids: &RoaringBitmap,
+        range: TimeRange,
     ) -> (HashMap<SeriesId, Vec<Piece>, FixedState>, Option<Arc<Head>>) {
         let heads = reading(&self.heads);
-        let active = ids
+        let touching = |id| {
+            let pieces = heads.active.pieces(id).iter();
+            pieces
+                .filter(|piece| overlaps(piece, range))
+                .cloned()
+                .collect()
+        };
+        let active = (ids & &heads.active.ids)
             .iter()
-            .map(SeriesId)
-            .filter_map(|id| Some((id, heads.active.series.get(&id)?.clone())))
+            .map(|id| (SeriesId(id), touching(SeriesId(id))))
             .collect();
         (active, heads.frozen.clone())
     }

@@ -39,16 +39,26 @@ impl Store {
                 .drop_range(family, &start, &end)
                 .map_err(engine_error("dropping old partitions"))?;
         }
+        // No commit may bring a series back between the look and its removal from disk and index.
+        let _no_commits = locked(&self.journal);
+        let unused = self.unused_series(keep);
         // The bitmaps go last: as long as they are there, a crash leaves the work to the next call.
         let mut batch = Batch::default();
         batch.delete_range(Family::Partitions, start, end);
-        let unused = self.unused_series(keep);
         for id in &unused {
-            batch.delete(Family::Series, keys::series(id.0));
+            batch.delete(Family::Series, keys::series(*id));
         }
         self.engine
             .write(batch, Durability::Synced)
             .map_err(engine_error("dropping old series"))?;
+        let mut index = writing(&self.index);
+        for id in &unused {
+            index.remove(SeriesId(*id));
+        }
+        drop(index);
+        if !unused.is_empty() {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         let mut partitions = writing(&self.partitions);
         *partitions = partitions.split_off(&keep);
         Ok(Retained {
@@ -57,36 +67,20 @@ impl Store {
         })
     }
 
-    /// Takes the series that were only in dropped partitions out of the index.
-    fn unused_series(&self, keep: u32) -> Vec<SeriesId> {
+    /// The series that have a sample neither in a partition that is kept nor in the head, and whose
+    /// rows are on disk.
+    fn unused_series(&self, keep: u32) -> Vec<u32> {
         let mut used = RoaringBitmap::new();
-        let mut old = RoaringBitmap::new();
-        for (number, ids) in &*reading(&self.partitions) {
-            if *number < keep {
-                old |= ids;
-            } else {
-                used |= ids;
-            }
-        }
-        // No commit may bring a series back between the look and its removal.
-        let _no_commits = locked(&self.journal);
-        let mut index = writing(&self.index);
+        let index = reading(&self.index);
+        used.extend(locked(&self.staged).series.iter().map(|(id, ..)| id.0));
         let heads = reading(&self.heads);
-        used.extend(heads.active.series.keys().map(|id| id.0));
-        used.extend(
-            heads
-                .frozen
-                .iter()
-                .flat_map(|head| head.series.keys())
-                .map(|id| id.0),
-        );
-        let unused: Vec<SeriesId> = (old - used).iter().map(SeriesId).collect();
-        for id in &unused {
-            index.remove(*id);
+        used |= &heads.active.ids;
+        if let Some(frozen) = &heads.frozen {
+            used |= &frozen.ids;
         }
-        if !unused.is_empty() {
-            self.generation.fetch_add(1, Ordering::AcqRel);
+        for (_, ids) in reading(&self.partitions).range(keep..) {
+            used |= ids;
         }
-        unused
+        (index.ids() - used).iter().collect()
     }
 }

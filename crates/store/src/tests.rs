@@ -63,7 +63,7 @@ fn arrival(store: &Store, agent: &str, sequence: u64, ids: &[SeriesId], block: &
         generation: store.generation(),
         blocks: vec![ArrivedBlock {
             series: ids.to_vec(),
-            received,
+            received: received.into(),
             block: block.clone(),
         }],
     }
@@ -244,6 +244,48 @@ fn a_damaged_chunk_is_named_and_costs_only_itself() {
         "{:?}",
         found.damaged
     );
+}
+
+#[test]
+fn a_damaged_journal_row_is_set_aside_and_costs_only_itself() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a")]);
+    for sequence in 1..=3_u64 {
+        let at = i64::try_from(sequence).unwrap();
+        let one = block(&[at], &[&[1.0]]);
+        store
+            .commit(vec![arrival(&store, "a", sequence, &ids, &one)])
+            .unwrap();
+    }
+    drop(store);
+    let key = keys::journal(1);
+    let mut row = engine::Engine::get(&engine, Family::Journal, &key)
+        .unwrap()
+        .unwrap();
+    row[9] ^= 1;
+    let mut batch = Batch::default();
+    batch.put(Family::Journal, key.clone(), row.clone());
+    engine::Engine::write(&engine, batch, Durability::Synced).unwrap();
+    let (store, recovery) = open(&engine);
+    assert_eq!((recovery.batches, recovery.damaged.len()), (2, 1));
+    assert_eq!(
+        read(&store, "up", TimeRange::ALL)[0].1,
+        [(1, 1.0), (3, 1.0)]
+    );
+    store.flush().unwrap();
+    assert_eq!(store.get_state(keys::SET_ASIDE, &key).unwrap(), Some(row));
+}
+
+#[test]
+fn a_batch_without_blocks_moves_the_mark() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let mut empty = arrival(&store, "a", 4, &[], &Block::default());
+    empty.blocks.clear();
+    assert_eq!(store.commit(vec![empty]).unwrap(), [Outcome::Taken]);
+    drop(store);
+    assert_eq!(open(&engine).0.mark("a").sequence, 4);
 }
 
 #[test]

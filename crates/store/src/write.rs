@@ -1,13 +1,15 @@
 //! Taking in: ids for label sets, and batches made durable.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use series::{Block, Labels, MetricKind};
 
 use crate::engine::{Batch, Durability, Family};
 use crate::open::{encode_mark, engine_error};
-use crate::{Error, Mark, SeriesId, Store, journal, keys, locked, reading, writing};
+use crate::{Error, Mark, SeriesId, Store, head, journal, keys, locked, reading, writing};
 
 /// One batch of one agent, checked and decoded, and as it was received.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ pub struct ArrivedBlock {
     /// The series of the columns.
     pub series: Vec<SeriesId>,
     /// The codec "block" as it came.
-    pub received: Vec<u8>,
+    pub received: Bytes,
     /// The same, decoded.
     pub block: Block,
 }
@@ -41,7 +43,7 @@ pub enum Outcome {
     Taken,
     /// It had been taken before; nothing was counted again.
     Duplicate,
-    /// Series were dropped since its own were defined, perhaps some of them: define them anew.
+    /// Some of its series were dropped since they were defined: define them anew.
     StaleSeries,
 }
 
@@ -92,11 +94,7 @@ impl Store {
     /// The high-water mark of an agent: what it has sent that is durable here.
     #[must_use]
     pub fn mark(&self, agent: &str) -> Mark {
-        locked(&self.journal)
-            .marks
-            .get(agent)
-            .copied()
-            .unwrap_or_default()
+        locked(&self.marks).get(agent).copied().unwrap_or_default()
     }
 
     /// Makes batches durable, all of them with one sync, and their samples readable. A batch at or
@@ -113,29 +111,19 @@ impl Store {
         let mut journal = locked(&self.journal);
         let mut batch = Batch::default();
         let mut position = journal.next_position;
-        let mut marks = std::collections::HashMap::new();
+        let mut marks: HashMap<String, Mark> = HashMap::new();
         let mut outcomes = Vec::with_capacity(arrivals.len());
         let mut fresh = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
-            if arrival.generation != self.generation() {
-                outcomes.push(Outcome::StaleSeries);
+            let durable = || self.mark(&arrival.agent);
+            let before = marks.get(&arrival.agent).copied().unwrap_or_else(durable);
+            let outcome = self.judge(&arrival, before);
+            outcomes.push(outcome);
+            if outcome != Outcome::Taken {
                 continue;
             }
-            let before = marks
-                .get(&arrival.agent)
-                .or_else(|| journal.marks.get(&arrival.agent))
-                .copied()
-                .unwrap_or_default();
-            if before.epoch == arrival.mark.epoch && arrival.mark.sequence <= before.sequence {
-                self.counters
-                    .duplicate_batches
-                    .fetch_add(1, Ordering::Relaxed);
-                outcomes.push(Outcome::Duplicate);
-                continue;
-            }
-            outcomes.push(Outcome::Taken);
             let blocks = arrival.blocks.iter();
-            let record = blocks.map(|block| (block.series.as_slice(), block.received.as_slice()));
+            let record = blocks.map(|block| (block.series.as_slice(), &*block.received));
             batch.put(
                 Family::Journal,
                 keys::journal(position),
@@ -150,12 +138,7 @@ impl Store {
             marks.insert(arrival.agent, arrival.mark);
             fresh.extend(arrival.blocks);
         }
-        let staged = std::mem::take(&mut locked(&self.staged).series);
-        for (id, labels, kind) in &staged {
-            let mut row = vec![kind.code()];
-            codec::encode_labels(labels, &mut row);
-            batch.put(Family::Series, keys::series(id.0), row);
-        }
+        self.put_staged(&mut batch);
         if batch.ops.is_empty() {
             return Ok(outcomes);
         }
@@ -164,14 +147,46 @@ impl Store {
             return Err(engine_error("committing batches")(error));
         }
         journal.next_position = position;
-        journal.marks.extend(marks);
+        locked(&self.marks).extend(marks);
+        let pieces: Vec<_> = fresh
+            .into_iter()
+            .map(|block| head::pieces_of(&block.series, block.block))
+            .collect();
         let mut heads = writing(&self.heads);
+        let before = heads.active.samples;
         heads.active.position_end = position;
-        for block in fresh {
-            let samples = block.block.sample_count() as u64;
-            self.counters.samples.fetch_add(samples, Ordering::Relaxed);
-            heads.active.push(&block.series, block.block);
+        for pieces in pieces {
+            heads.active.push(pieces);
         }
+        let samples = heads.active.samples - before;
+        self.counters.samples.fetch_add(samples, Ordering::Relaxed);
         Ok(outcomes)
+    }
+
+    fn judge(&self, arrival: &Arrival, durable: Mark) -> Outcome {
+        if durable.epoch == arrival.mark.epoch && arrival.mark.sequence <= durable.sequence {
+            self.counters
+                .duplicate_batches
+                .fetch_add(1, Ordering::Relaxed);
+            return Outcome::Duplicate;
+        }
+        // Ids are never given again, so an id that is there is the one that was meant.
+        let mut ids = arrival.blocks.iter().flat_map(|block| &block.series);
+        if arrival.generation != self.generation() {
+            let index = reading(&self.index);
+            if !ids.all(|id| index.get(*id).is_some()) {
+                return Outcome::StaleSeries;
+            }
+        }
+        Outcome::Taken
+    }
+
+    fn put_staged(&self, batch: &mut Batch) {
+        let staged = std::mem::take(&mut locked(&self.staged).series);
+        for (id, labels, kind) in &staged {
+            let mut row = vec![kind.code()];
+            codec::encode_labels(labels, &mut row);
+            batch.put(Family::Series, keys::series(id.0), row);
+        }
     }
 }
