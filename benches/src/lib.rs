@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// The settings of every bench here: short, so that all of them together take about a minute.
+/// The settings of every bench here: short, so that all of them together take a minute or so.
 #[must_use]
 pub fn criterion() -> Criterion {
     Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1_500))
+        .measurement_time(Duration::from_millis(1_000))
         .without_plots()
         .configure_from_args()
 }

@@ -23,7 +23,8 @@ use clap::Parser;
 use daemon::clock::{Clock as _, SystemClock};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 /// What Debian and tools/setup.sh call node_exporter.
 const EXPORTER: &str = "prometheus-node-exporter";
@@ -48,7 +49,7 @@ struct Arguments {
     /// How often the agent sends, in seconds.
     #[arg(long, default_value_t = 60)]
     sync: u32,
-    /// The agent [default: vedette-agent of the dist build, else of the release build].
+    /// The agent [default: the newer one of the dist and the release build].
     #[arg(long)]
     agent: Option<PathBuf>,
     /// Further setting of the agent, as its environment variable; may be given more than once.
@@ -66,7 +67,14 @@ async fn main() -> Result<ExitCode> {
         arguments.every > 0 && arguments.seconds >= arguments.every,
         "too short"
     );
-    let report = run(&arguments).await?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    // Dropping the run ends what it has started.
+    let report = tokio::select! {
+        report = run(&arguments) => report?,
+        _ = interrupted.recv() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    };
     let text = format!(
         "{}\n```json\n{}\n```\n",
         report.markdown(),
@@ -168,13 +176,15 @@ fn find_agent(arguments: &Arguments) -> Result<(PathBuf, String)> {
     let own = std::env::current_exe().context("finding this program")?;
     let target = own.parent().and_then(Path::parent);
     let target = target.context("this program lies in no folder of builds")?;
-    for profile in ["dist", "release"] {
+    let built = ["dist", "release"].into_iter().filter_map(|profile| {
         let path = target.join(profile).join("vedette-agent");
-        if path.try_exists()? {
-            return Ok((path, profile.to_owned()));
-        }
-    }
-    bail!("there is no vedette-agent; run: cargo build --release --locked -p agent");
+        let at = path.metadata().and_then(|file| file.modified()).ok()?;
+        Some((at, path, profile.to_owned()))
+    });
+    let (_, path, profile) = built
+        .max_by_key(|(at, ..)| *at)
+        .context("there is no vedette-agent; run: cargo build --release --locked -p agent")?;
+    Ok((path, profile))
 }
 
 fn find_exporter() -> Result<PathBuf> {
@@ -299,21 +309,22 @@ impl Exporter {
         Usage::of(self.child.id().context("node_exporter has ended")?)
     }
 
+    /// Scrapes at once and then at every interval, until `time` is over.
     async fn scrape_for(&mut self, time: Duration, every: Duration) -> Result<()> {
+        let end = Instant::now() + time;
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let rounds = async {
-            loop {
-                ticks.tick().await;
-                let page = self.connection.scrape().await?;
-                let read = parse(&page, Format::Text, &Limits::default());
-                self.series = read.snapshot.samples.len() as u64;
-                self.samples += self.series;
+        loop {
+            // A scrape that has begun is never cut short: its rest would be in the way of the next.
+            tokio::select! {
+                biased;
+                () = sleep_until(end) => return Ok(()),
+                _ = ticks.tick() => {}
             }
-        };
-        match timeout(time, rounds).await {
-            Ok(failed) => failed,
-            Err(_elapsed) => Ok(()),
+            let page = self.connection.scrape().await?;
+            let read = parse(&page, Format::Text, &Limits::default());
+            self.series = read.snapshot.samples.len() as u64;
+            self.samples += self.series;
         }
     }
 }

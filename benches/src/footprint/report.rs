@@ -109,7 +109,7 @@ impl Report {
         let mut text = format!(
             "# Agent beside node_exporter, {}\n\n\
              - machine: {}\n- revision: {}, agent built with profile {}\n\
-             - {}; {}\n- both read every {} s, processor time measured over {:.0} s\n\
+             - {}; {}\n- both read every {} s, processor time measured over {:.0} s, exact to 0.02 s\n\
              - agent settings besides defaults: {}; its series: {}\n\
              - RocksDB in the agent's program: {}\n\n\
              | | agent | node_exporter | agent ÷ node_exporter |\n|---|---:|---:|---:|\n",

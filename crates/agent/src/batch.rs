@@ -17,6 +17,9 @@ use source::Source;
 
 /// Bytes of blocks that go into one record. A block larger than that is a record alone.
 const RECORD_BYTES_TARGET: usize = 1024 * 1024;
+/// Rows times columns that go into one record, present or not: the coordinator allocates for all of
+/// them and refuses a batch with more than twice as many.
+const RECORD_CELLS_TARGET: usize = series::limits::BLOCK_SAMPLES_MAX / 2;
 /// Cuts that a source may miss before it is forgotten.
 const IDLE_CUTS_MAX: u32 = 10;
 /// Most samples held between two cuts; what comes beyond is dropped and counted.
@@ -58,7 +61,7 @@ pub struct Dropped {
 }
 
 /// Gathers until it is cut.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Batcher {
     /// Labels that every series gets: `node` and those of the configuration.
     labels: Vec<(String, String)>,
@@ -142,10 +145,13 @@ impl Batcher {
         for (_, source) in sources {
             for block in source.cut() {
                 let size = block.names.len() + block.columns.len();
-                if open.bytes > 0 && open.bytes + size > RECORD_BYTES_TARGET {
+                let full = open.bytes + size > RECORD_BYTES_TARGET
+                    || open.cells + block.cells > RECORD_CELLS_TARGET;
+                if open.bytes > 0 && full {
                     records.push(std::mem::take(&mut open).close());
                 }
                 open.bytes += size;
+                open.cells += block.cells;
                 open.samples += block.samples;
                 open.stale += block.stale;
                 open.batch.blocks.push(SpooledBlock {
@@ -168,6 +174,7 @@ impl Batcher {
 struct Open {
     batch: SpooledBatch,
     bytes: usize,
+    cells: usize,
     samples: u64,
     stale: u64,
 }

@@ -235,7 +235,14 @@ impl Config {
                 &format!("hold {name:?}, which the agent sets itself"),
             );
         }
-        if !self.coordinator.starts_with("http://") && !self.coordinator.starts_with("https://") {
+        if self.coordinator.starts_with("https://") {
+            return bad(
+                "coordinator",
+                "is an https URL, but TLS to the coordinator is not supported yet; use http:// \
+                 within a trusted network",
+            );
+        }
+        if !self.coordinator.starts_with("http://") {
             return bad(
                 "coordinator",
                 "is no URL such as \"http://coordinator:7700\"",
@@ -302,6 +309,10 @@ mod tests {
         );
         assert!(refused(|c| c.agent_id = "a b".to_owned()).starts_with("agent_id \"a b\""));
         assert!(refused(|c| c.coordinator = "host:7700".to_owned()).starts_with("coordinator"));
+        assert!(
+            refused(|c| c.coordinator = "https://host:7700".to_owned())
+                .contains("TLS to the coordinator is not supported yet")
+        );
         assert!(refused(|c| c.scrape = vec!["ftp://x".to_owned()]).starts_with("scrape holds"));
         assert!(
             refused(|c| c.labels = BTreeMap::from([("node".to_owned(), "x".to_owned())]))

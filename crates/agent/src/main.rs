@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use agent::{Config, metrics::Metrics, run};
 use anyhow::Context as _;
@@ -9,6 +10,9 @@ use clap::{Parser, Subcommand};
 use daemon::clock::SystemClock;
 use daemon::config::{Loaded, PREFIX, Sources, load, process_environment};
 use daemon::shutdown::{FAILED, Shutdown, USAGE};
+
+/// How long work on blocking threads may take after the drain.
+const BLOCKING_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads this node and brings what it reads to a vedette coordinator.
 ///
@@ -116,9 +120,19 @@ fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-// One thread does: the work of an agent is small, and its threads for blocking work are apart.
-#[tokio::main(flavor = "current_thread")]
-async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // One thread does: the work of an agent is small, and its threads for blocking work are apart.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let done = runtime.block_on(until_drained(arguments));
+    // A disk that hangs must not hold up the end: what could be waited for has been, in the drain.
+    runtime.shutdown_timeout(BLOCKING_WITHIN);
+    done
+}
+
+async fn until_drained(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let loaded = arguments.load()?;
     let logs = daemon::logs::init(&loaded.value.log).context("setting up the logs")?;
     for unknown in &loaded.unknown {

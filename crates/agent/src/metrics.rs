@@ -48,6 +48,8 @@ pub struct Metrics {
     pub acknowledged: Counter,
     /// Batches that the coordinator refused for good.
     pub refused: Counter,
+    /// Batches of the spool that do not decode, and are passed over.
+    pub undecodable: Counter,
     /// From sending a batch to its acknowledgement.
     pub acknowledge_seconds: Histogram,
     /// 1 while the stream to the coordinator stands.
@@ -56,7 +58,7 @@ pub struct Metrics {
     pub connects: Counter,
     /// Events recorded by the coordinator.
     pub events: Counter,
-    /// Events dropped because too many waited.
+    /// Events dropped because too many waited, or because the coordinator refused them.
     pub events_dropped: Counter,
     /// Samples dropped while gathering: over the limit, said twice, bad labels.
     pub dropped: [Counter; 3],
@@ -95,6 +97,10 @@ impl Metrics {
             sent_batches: counter("vedette_agent_sent_batches_total", "Batches sent."),
             acknowledged: counter("vedette_agent_acknowledged_total", "Batches acknowledged."),
             refused: counter("vedette_agent_refused_total", "Batches refused for good."),
+            undecodable: counter(
+                "vedette_agent_undecodable_total",
+                "Batches of the spool that do not decode.",
+            ),
             acknowledge_seconds: registry
                 .histogram(
                     "vedette_agent_acknowledge_seconds",

@@ -1,5 +1,6 @@
 //! The spool with its lock and its thread: records in, records out until acknowledged.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use spool::{Loss, Spool};
@@ -14,26 +15,35 @@ use crate::metrics::Metrics;
 pub struct Outbox {
     spool: Arc<Mutex<Spool>>,
     metrics: Arc<Metrics>,
-    epoch: u64,
+    shown: Arc<Shown>,
     fresh: Arc<Notify>,
     closed: CancellationToken,
+}
+
+/// What is known of the spool without waiting for its lock, as of the last work on it.
+#[derive(Debug, Default)]
+struct Shown {
+    epoch: AtomicU64,
+    pending: AtomicU64,
+    /// Whether it was said that a loss cannot be noted as told.
+    telling_fails: AtomicBool,
 }
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outbox")
-            .field("epoch", &self.epoch)
+            .field("shown", &self.shown)
             .finish_non_exhaustive()
     }
 }
 
-/// The work on the spool panicked, which is a bug; the spool itself is sound.
+/// Why work on the spool was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spool failed.
     #[error("working on the spool")]
     Spool(#[from] spool::Error),
-    /// The task was lost.
+    /// The work panicked, which is a bug; the spool itself is sound.
     #[error("the task that worked on the spool was lost")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -49,15 +59,44 @@ impl Error {
     }
 }
 
+/// What [`Outbox::put`] could not do.
+#[derive(Debug, thiserror::Error)]
+#[error("putting batches into the spool: {batches} with {samples} samples were not taken in")]
+pub struct PutError {
+    /// Records that were not taken in. None, when all were taken in but are not durable yet: the
+    /// spool holds them in memory and writes them again with the next records.
+    pub batches: u64,
+    /// Samples in them, stale markers left out.
+    pub samples: u64,
+    /// The first failure.
+    #[source]
+    pub source: Error,
+}
+
+impl PutError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.source.is_retryable()
+    }
+}
+
+/// How a put went.
+#[derive(Default)]
+struct Put {
+    refused_batches: u64,
+    refused_samples: u64,
+    failure: Option<spool::Error>,
+}
+
 impl Outbox {
     /// Takes the spool into care.
     #[must_use]
     pub fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
-        let epoch = spool.epoch();
         let outbox = Self {
             spool: Arc::new(Mutex::new(spool)),
             metrics,
-            epoch,
+            shown: Arc::default(),
             fresh: Arc::default(),
             closed: CancellationToken::new(),
         };
@@ -68,7 +107,7 @@ impl Outbox {
     /// The life of the spool.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.shown.epoch.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Spool> {
@@ -109,59 +148,69 @@ impl Outbox {
     }
 
     fn measure(&self, spool: &Spool) {
-        let pending = usize::try_from(spool.pending()).unwrap_or(usize::MAX);
+        let pending = spool.pending();
+        self.shown.epoch.store(spool.epoch(), Ordering::Release);
+        self.shown.pending.store(pending, Ordering::Release);
+        let pending = usize::try_from(pending).unwrap_or(usize::MAX);
         let bytes = usize::try_from(spool.bytes()).unwrap_or(usize::MAX);
         self.metrics.spool_pending.set_count(pending);
         self.metrics.spool_bytes.set_count(bytes);
     }
 
-    /// Says what the spool lost, once.
+    /// Says what the spool lost, once: counted and logged when the spool has noted that it is told.
     fn report(&self, spool: &mut Spool) {
         let losses: Vec<Loss> = spool.losses().to_vec();
+        if losses.is_empty() {
+            return;
+        }
+        if let Err(error) = spool.losses_told(&losses) {
+            if !self.shown.telling_fails.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    error = crate::chain(&error),
+                    losses = losses.len(),
+                    "the spool has lost batches; which ones is told when the disk takes a note of it"
+                );
+            }
+            return;
+        }
+        self.shown.telling_fails.store(false, Ordering::Relaxed);
         for loss in &losses {
             self.metrics.spool_lost.add(loss.last - loss.first + 1);
             tracing::error!(
                 first = loss.first,
                 last = loss.last,
-                reason = ?loss.reason,
+                reason = loss.reason.as_str(),
                 "batches were lost before they were sent"
-            );
-        }
-        if losses.is_empty() {
-            return;
-        }
-        if let Err(error) = spool.losses_told(&losses) {
-            tracing::warn!(
-                error = crate::chain(&error),
-                "the loss may be said again after a restart"
             );
         }
     }
 
-    /// Puts records in and makes them durable with one sync.
+    /// Puts records in and makes them durable with one sync. One that is refused does not keep the
+    /// others out.
     ///
     /// # Errors
-    /// When the disk fails or is full; what was not taken in is lost with this interval.
-    pub async fn put(&self, records: Vec<Record>) -> Result<(), Error> {
+    /// When the disk fails or is full; what was not taken in is lost.
+    pub async fn put(&self, records: Vec<Record>) -> Result<(), PutError> {
         let metrics = Arc::clone(&self.metrics);
-        self.work(move |spool| {
-            for record in &records {
-                let sequence = spool.append(&record.bytes)?;
-                metrics.spooled_batches.inc();
-                metrics.spooled_samples.add(record.samples);
-                tracing::debug!(
-                    sequence,
-                    samples = record.samples,
-                    stale = record.stale,
-                    bytes = record.bytes.len(),
-                    "spooled"
-                );
-            }
-            spool.sync()
-        })
-        .await?;
-        self.fresh.notify_one();
-        Ok(())
+        let batches = records.len() as u64;
+        let samples = records.iter().map(|record| record.samples).sum();
+        let put = self.work(move |spool| Ok(put_all(spool, &records, &metrics)));
+        let put = put.await.map_err(|source| PutError {
+            batches,
+            samples,
+            source,
+        })?;
+        if put.refused_batches < batches {
+            self.fresh.notify_one();
+        }
+        match put.failure {
+            None => Ok(()),
+            Some(source) => Err(PutError {
+                batches: put.refused_batches,
+                samples: put.refused_samples,
+                source: source.into(),
+            }),
+        }
     }
 
     /// Records from `sequence` on, as many as fit.
@@ -188,9 +237,55 @@ impl Outbox {
         Ok(())
     }
 
+    /// Begins an epoch that is later than the present one, if possible `wish`; gives it. What is
+    /// pending stays pending.
+    ///
+    /// # Errors
+    /// When the disk fails or is full.
+    pub async fn begin_epoch(&self, wish: u64) -> Result<u64, Error> {
+        self.work(move |spool| {
+            let epoch = wish.max(spool.epoch().saturating_add(1));
+            spool.begin_epoch(epoch)?;
+            Ok(epoch)
+        })
+        .await
+    }
+
     /// Batches that are not acknowledged.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.lock().pending()
+        self.shown.pending.load(Ordering::Acquire)
     }
 }
+
+fn put_all(spool: &mut Spool, records: &[Record], metrics: &Metrics) -> Put {
+    let mut put = Put::default();
+    for record in records {
+        match spool.append(&record.bytes) {
+            Ok(sequence) => {
+                metrics.spooled_batches.inc();
+                metrics.spooled_samples.add(record.samples);
+                tracing::debug!(
+                    sequence,
+                    samples = record.samples,
+                    stale = record.stale,
+                    bytes = record.bytes.len(),
+                    "spooled"
+                );
+            }
+            Err(error) => {
+                put.refused_batches += 1;
+                put.refused_samples += record.samples;
+                put.failure.get_or_insert(error);
+            }
+        }
+    }
+    // What was taken in is made durable, whatever became of the rest.
+    if let Err(error) = spool.sync() {
+        put.failure.get_or_insert(error);
+    }
+    put
+}
+
+#[cfg(test)]
+mod tests;

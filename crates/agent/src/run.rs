@@ -100,7 +100,7 @@ pub fn start(
     let outbox = Outbox::new(open_spool(config, clock)?, Arc::clone(metrics));
     let identity = Identity {
         agent_id: agent_id.clone(),
-        epoch: outbox.epoch(),
+        outbox: outbox.clone(),
         labels: config.labels.clone(),
         clock: Arc::clone(clock),
     };
@@ -353,12 +353,10 @@ struct Cutter {
 
 impl Cutter {
     async fn run(mut self, mut gathered: mpsc::Receiver<Gathered>, shutdown: Shutdown) {
-        // Agents that start together do not sync together.
+        // Agents that start together, or are told to by a reload, do not sync together.
         let share = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let spread = self
-            .every
-            .mul_f64(f64::from(u32::try_from(share).unwrap_or(0)) / 4_294_967_296.0);
-        let mut next = Instant::now() + spread;
+        let share = f64::from(u32::try_from(share).unwrap_or(0)) / 4_294_967_296.0;
+        let mut next = Instant::now() + self.every.mul_f64(share);
         loop {
             tokio::select! {
                 Some(gathered) = gathered.recv() => self.batcher.push(gathered),
@@ -366,6 +364,11 @@ impl Cutter {
                     self.cut().await;
                     let every = self.wished.borrow().unwrap_or(self.every);
                     next = (next + every).max(Instant::now());
+                }
+                Ok(()) = self.wished.changed() => {
+                    // A shorter interval does not wait for the end of the longer one.
+                    let every = self.wished.borrow().unwrap_or(self.every);
+                    next = next.min(Instant::now() + every.mul_f64(share));
                 }
                 () = shutdown.draining() => break,
             }
@@ -380,17 +383,33 @@ impl Cutter {
 
     async fn cut(&mut self) {
         self.metrics.count_dropped(self.batcher.take_dropped());
-        let records = self.batcher.cut();
+        // Encoding takes as long as there are samples, and this thread has all else to do.
+        let mut batcher = std::mem::take(&mut self.batcher);
+        let encoded = tokio::task::spawn_blocking(move || {
+            let records = batcher.cut();
+            (batcher, records)
+        });
+        let records = match encoded.await {
+            Ok((batcher, records)) => {
+                self.batcher = batcher;
+                records
+            }
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is ending, and this task with it.
+                Err(_cancelled) => return,
+            },
+        };
         if records.is_empty() {
             return;
         }
-        let samples: u64 = records.iter().map(|record| record.samples).sum();
         if let Err(error) = self.outbox.put(records).await {
             self.metrics.spool_failures.inc();
             tracing::error!(
-                samples,
+                batches = error.batches,
+                samples = error.samples,
                 error = crate::chain(&error),
-                "the samples of this interval could not be spooled"
+                "the samples of this interval could not all be spooled"
             );
         }
     }

@@ -17,6 +17,11 @@ use crate::collect::{Collector, Error};
 use crate::metrics::CollectorMetrics;
 use crate::urgent::{Happened, Urgent};
 
+/// Rounds in a row without an answer after which a collector is down.
+const MISSED_MAX: u32 = 3;
+/// No collector is down sooner than after this: with a short interval a slow one would come and go.
+const SILENT_MIN: Duration = Duration::from_secs(3);
+
 /// What a collector's task works with.
 #[derive(Clone)]
 pub struct Schedule {
@@ -51,6 +56,8 @@ struct Task {
     metrics: CollectorMetrics,
     /// Whether the last round succeeded; none before the first.
     was_up: Option<bool>,
+    /// Rounds left out since the one under way was asked for.
+    missed: u32,
 }
 
 impl Schedule {
@@ -83,6 +90,7 @@ impl Schedule {
             labels,
             metrics,
             was_up: None,
+            missed: 0,
         };
         drop(
             self.shutdown
@@ -107,7 +115,7 @@ impl Task {
                 }
                 _ = ticks.tick() => {
                     if under_way.is_some() {
-                        self.metrics.skipped.inc();
+                        self.missed();
                         continue;
                     }
                     let now = Timestamp::from_millis(self.schedule.clock.wall_millis());
@@ -124,6 +132,18 @@ impl Task {
         }
     }
 
+    /// Counts a round left out. After some the collector is down, until it answers.
+    fn missed(&mut self) {
+        self.metrics.skipped.inc();
+        self.missed = self.missed.saturating_add(1);
+        let silent = self.schedule.every.saturating_mul(self.missed);
+        if self.missed >= MISSED_MAX && silent >= SILENT_MIN {
+            // One that hangs in its first round has begun to read, so it goes down as others do.
+            self.was_up.get_or_insert(true);
+            self.transition(false, "does not answer");
+        }
+    }
+
     async fn done(&mut self, round: UnderWay, answer: Option<Answer>) {
         let took = self
             .schedule
@@ -131,6 +151,7 @@ impl Task {
             .monotonic()
             .saturating_sub(round.started);
         self.metrics.seconds.record(took);
+        self.missed = 0;
         match answer {
             Some(Ok(snapshot)) => {
                 self.transition(true, "reads again");

@@ -10,6 +10,7 @@ use daemon::backoff::Backoff;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -27,7 +28,10 @@ use dictionary::Dictionary;
 /// The first wait after a failure, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// How long the coordinator may take to welcome us.
-const WELCOME_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WELCOME_WITHIN: Duration = Duration::from_secs(10);
+/// How long the coordinator may be silent while something waits for its answer. Far more than a
+/// busy writer takes; a proxy that has lost its other side takes for ever.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Window until the coordinator says another.
 const WINDOW_BYTES: u64 = 4 << 20;
 
@@ -41,8 +45,8 @@ pub(crate) fn backoff(seed: u64) -> Backoff {
 pub struct Identity {
     /// Its name.
     pub agent_id: AgentId,
-    /// The life of its spool.
-    pub epoch: u64,
+    /// Its spool, whose epoch is said with the name.
+    pub outbox: Outbox,
     /// What it says of its node.
     pub labels: BTreeMap<String, String>,
     /// The clock.
@@ -62,7 +66,7 @@ impl Identity {
         proto::Hello {
             protocol: wire::PROTOCOL,
             agent_id: self.agent_id.as_str().to_owned(),
-            epoch: self.epoch,
+            epoch: self.outbox.epoch(),
             labels: self.labels.clone(),
             version: daemon::version::VERSION.to_owned(),
             wall_millis: self.clock.wall_millis(),
@@ -79,8 +83,12 @@ enum Ended {
     Outbox(#[from] crate::outbox::Error),
     #[error("the coordinator said {0}")]
     Protocol(&'static str),
-    #[error("a record of the spool does not decode")]
-    Record(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the coordinator said nothing for {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("the coordinator had batches that this spool did not give out")]
+    NewEpoch,
+    #[error("most series of the stream are gone; a new one forgets them")]
+    Outgrown,
     #[error("the coordinator closed the stream")]
     Closed,
 }
@@ -123,12 +131,21 @@ struct Stream<'a> {
     window_bytes: u64,
     /// The next sequence to read from the spool.
     next: u64,
+    /// When the coordinator answered last, or something first had to wait for its answer.
+    heard: Instant,
+    /// Nothing more is sent: the stream ends when all is acknowledged.
+    outgrown: bool,
+    /// Set when the stream has been of use.
+    useful: &'a mut bool,
 }
+
+/// Why a record of the spool does not decode.
+type Undecodable = Box<dyn std::error::Error + Send + Sync>;
 
 impl Bulk {
     /// Runs until the drain, and then until everything is acknowledged or `last_call` is over.
     pub async fn run(self, shutdown: Shutdown, last_call: Duration) {
-        let mut backoff = backoff(self.identity.epoch);
+        let mut backoff = backoff(self.outbox.epoch());
         let drained = async {
             shutdown.draining().await;
             // The last batch is put into the spool during the drain; it is told by then.
@@ -137,10 +154,10 @@ impl Bulk {
         tokio::pin!(drained);
         loop {
             self.metrics.connects.inc();
-            let mut welcomed = false;
+            let mut useful = false;
             let ended = tokio::select! {
                 () = &mut drained => return,
-                ended = self.speak(&mut welcomed) => ended,
+                ended = self.speak(&mut useful) => ended,
             };
             self.metrics.connected.set(0.0);
             match ended {
@@ -151,11 +168,16 @@ impl Bulk {
                         "sending from the spool failed"
                     );
                 }
+                Err(error @ (Ended::Outgrown | Ended::NewEpoch)) => {
+                    tracing::info!(why = crate::chain(&error), "stream ended");
+                }
                 Err(error) => {
                     tracing::warn!(why = crate::chain(&error), "stream ended");
                 }
             }
-            if welcomed {
+            // A welcome alone is no progress: what the coordinator cannot take would otherwise be
+            // sent again at the shortest wait for ever.
+            if useful {
                 backoff.reset();
             }
             tokio::select! {
@@ -166,7 +188,7 @@ impl Bulk {
     }
 
     /// One stream from hello to its end. `Ok` when the outbox is closed and empty.
-    async fn speak(&self, welcomed: &mut bool) -> Result<(), Ended> {
+    async fn speak(&self, useful: &mut bool) -> Result<(), Ended> {
         let (requests, outgoing) = mpsc::channel(4);
         let hello = Message::Hello(self.identity.hello());
         let first = proto::SyncRequest {
@@ -178,14 +200,17 @@ impl Bulk {
             .map_err(|_closed| Ended::Closed)?;
         let mut client = IngestServiceClient::new(self.channel.clone())
             .max_decoding_message_size(wire::MESSAGE_BYTES_MAX);
-        let mut answers = client
-            .sync(ReceiverStream::new(outgoing))
-            .await?
-            .into_inner();
-        let welcome = match tokio::time::timeout(WELCOME_WITHIN, answers.message()).await {
-            Ok(answer) => answer?.and_then(|answer| answer.message),
-            Err(_elapsed) => return Err(Ended::Protocol("nothing for 10 s")),
+        let opened = async {
+            let mut answers = client
+                .sync(ReceiverStream::new(outgoing))
+                .await?
+                .into_inner();
+            let answer = answers.message().await?;
+            Ok::<_, Status>((answer.and_then(|answer| answer.message), answers))
         };
+        let (welcome, mut answers) = timeout(WELCOME_WITHIN, opened)
+            .await
+            .map_err(|_elapsed| Ended::Silent(WELCOME_WITHIN))??;
         let Some(Answer::Welcome(welcome)) = welcome else {
             return Err(Ended::Protocol("something before its welcome"));
         };
@@ -196,17 +221,10 @@ impl Bulk {
             version = welcome.version,
             "connected to the coordinator"
         );
-        if welcome.last_durable_sequence > 0 {
-            let known = self.outbox.acknowledge(welcome.last_durable_sequence).await;
-            known.inspect_err(|_| {
-                tracing::error!(
-                    durable = welcome.last_durable_sequence,
-                    "the coordinator has batches that this spool did not give out, so its end was \
-                     damaged; move the spool folder away to go on with a new one"
-                );
-            })?;
+        self.know_durable(welcome.last_durable_sequence).await?;
+        if self.outbox.pending() == 0 {
+            *useful = true;
         }
-        *welcomed = true;
         let mut stream = Stream {
             sync: self,
             requests,
@@ -215,11 +233,45 @@ impl Bulk {
             in_flight_bytes: 0,
             window_bytes: WINDOW_BYTES,
             next: welcome.last_durable_sequence + 1,
+            heard: Instant::now(),
+            outgrown: false,
+            useful,
         };
         if let Some(settings) = welcome.settings {
             stream.settle(&settings);
         }
         stream.run(&mut answers).await
+    }
+
+    /// Takes note of what the coordinator has. When that is more than this spool gave out, its
+    /// numbers mean something else there, and those that it would give out next would be taken for
+    /// batches sent again: it begins a new epoch.
+    async fn know_durable(&self, sequence: u64) -> Result<(), Ended> {
+        if sequence == 0 {
+            return Ok(());
+        }
+        let error = match self.outbox.acknowledge(sequence).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let crate::outbox::Error::Spool(spool::Error::NeverGiven { got, last }) = &error else {
+            return Err(error.into());
+        };
+        let (durable, last) = (*got, *last);
+        let old = self.outbox.epoch();
+        let wish = self.identity.clock.wall_millis().max(1).cast_unsigned();
+        let epoch = self.outbox.begin_epoch(wish).await?;
+        tracing::error!(
+            durable,
+            last,
+            old,
+            epoch,
+            pending = self.outbox.pending(),
+            "the coordinator has batches that this spool did not give out: the spool was restored \
+             from an older state or its end was damaged, and what it held beyond its last batch may \
+             be missing; it goes on in a new epoch and sends again what is pending"
+        );
+        Err(Ended::NewEpoch)
     }
 }
 
@@ -231,9 +283,15 @@ impl Stream<'_> {
             if all_sent && self.sync.outbox.pending() == 0 {
                 return Ok(());
             }
+            if self.outgrown && self.in_flight.is_empty() {
+                return Err(Ended::Outgrown);
+            }
             tokio::select! {
                 answer = answers.message() => self.answered(answer?).await?,
                 () = self.sync.outbox.fresh().notified(), if !more => {}
+                () = sleep_until(self.heard + ANSWER_WITHIN), if !self.in_flight.is_empty() => {
+                    return Err(Ended::Silent(ANSWER_WITHIN));
+                }
             }
         }
     }
@@ -246,7 +304,7 @@ impl Stream<'_> {
     ) -> Result<bool, Ended> {
         loop {
             let room = self.window_bytes.saturating_sub(self.in_flight_bytes);
-            if room == 0 {
+            if room == 0 || self.outgrown {
                 return Ok(true);
             }
             let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -257,6 +315,9 @@ impl Stream<'_> {
             for (sequence, record) in records {
                 self.send(sequence, &record, answers).await?;
                 self.next = sequence + 1;
+                if self.outgrown {
+                    break;
+                }
             }
         }
     }
@@ -268,30 +329,27 @@ impl Stream<'_> {
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
         let bytes = record.len() as u64;
-        let spooled =
-            proto::SpooledBatch::decode(record).map_err(|error| Ended::Record(error.into()))?;
-        let mut blocks = Vec::with_capacity(spooled.blocks.len());
-        for block in spooled.blocks {
-            let numbered = self.dictionary.number(&block.series_list);
-            let (series_refs, definitions) =
-                numbered.map_err(|error| Ended::Record(error.into()))?;
-            for definition in definitions {
-                self.sync
-                    .metrics
-                    .sent_bytes
-                    .add(definition.list.len() as u64);
-                self.request(Message::Definitions(definition), answers)
-                    .await?;
-            }
-            blocks.push(proto::Block {
-                series_refs: series_refs.to_vec(),
-                columns: block.columns,
-            });
+        let mut definitions = Vec::new();
+        let blocks = self.numbered(record, &mut definitions);
+        let metrics = &self.sync.metrics;
+        // Numbers that were given are said even if the rest of the record does not decode: those
+        // given next follow on them.
+        for definition in definitions {
+            metrics.sent_bytes.add(definition.list.len() as u64);
+            self.request(Message::Definitions(definition), answers)
+                .await?;
         }
+        let blocks = match blocks {
+            Ok(blocks) => blocks,
+            Err(error) => return self.pass_over(sequence, error.as_ref()).await,
+        };
         let batch = proto::Batch { sequence, blocks };
-        self.sync.metrics.sent_bytes.add(batch.encoded_len() as u64);
-        self.sync.metrics.sent_batches.inc();
+        metrics.sent_bytes.add(batch.encoded_len() as u64);
+        metrics.sent_batches.inc();
         self.request(Message::Batch(batch), answers).await?;
+        if self.in_flight.is_empty() {
+            self.heard = Instant::now();
+        }
         let sent = self.sync.identity.clock.monotonic();
         self.in_flight.push_back(InFlight {
             sequence,
@@ -299,6 +357,44 @@ impl Stream<'_> {
             sent,
         });
         self.in_flight_bytes += bytes;
+        self.outgrown |= self.dictionary.outgrown();
+        Ok(())
+    }
+
+    /// The blocks of a record with their series as numbers, and what has to be defined first.
+    fn numbered(
+        &mut self,
+        record: &[u8],
+        definitions: &mut Vec<proto::SeriesDefinitions>,
+    ) -> Result<Vec<proto::Block>, Undecodable> {
+        let spooled = proto::SpooledBatch::decode(record)?;
+        let mut blocks = Vec::with_capacity(spooled.blocks.len());
+        for block in spooled.blocks {
+            let (series_refs, new) = self.dictionary.number(&block.series_list)?;
+            definitions.extend(new);
+            blocks.push(proto::Block {
+                series_refs: series_refs.to_vec(),
+                columns: block.columns,
+            });
+        }
+        Ok(blocks)
+    }
+
+    /// Leaves out a record that no stream can send. It is acknowledged with those before it.
+    async fn pass_over(
+        &self,
+        sequence: u64,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Result<(), Ended> {
+        self.sync.metrics.undecodable.inc();
+        tracing::error!(
+            sequence,
+            error = crate::chain(error),
+            "a record of the spool does not decode and is passed over"
+        );
+        if self.in_flight.is_empty() {
+            self.sync.outbox.acknowledge(sequence).await?;
+        }
         Ok(())
     }
 
@@ -309,6 +405,7 @@ impl Stream<'_> {
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
         let requests = self.requests.clone();
+        let began = Instant::now();
         loop {
             tokio::select! {
                 permit = requests.reserve() => {
@@ -317,12 +414,22 @@ impl Stream<'_> {
                     return Ok(());
                 }
                 answer = answers.message() => self.answered(answer?).await?,
+                () = sleep_until(began.max(self.heard) + ANSWER_WITHIN) => {
+                    return Err(Ended::Silent(ANSWER_WITHIN));
+                }
             }
         }
     }
 
     async fn answered(&mut self, answer: Option<proto::SyncResponse>) -> Result<(), Ended> {
         let answer = answer.ok_or(Ended::Closed)?;
+        let done = self.act_on(answer).await;
+        // The time that the coordinator told us to wait is not its silence.
+        self.heard = Instant::now();
+        done
+    }
+
+    async fn act_on(&mut self, answer: proto::SyncResponse) -> Result<(), Ended> {
         match answer.message {
             Some(Answer::Acknowledgement(acknowledgement)) => {
                 self.acknowledged(acknowledgement.through_sequence).await
@@ -358,6 +465,7 @@ impl Stream<'_> {
         if sequence >= self.next {
             return Err(Ended::Protocol("that it has what was not sent"));
         }
+        *self.useful = true;
         let now = self.sync.identity.clock.monotonic();
         while let Some(first) = self
             .in_flight
@@ -372,7 +480,13 @@ impl Stream<'_> {
             self.in_flight_bytes = self.in_flight_bytes.saturating_sub(first.bytes);
             self.in_flight.pop_front();
         }
-        Ok(self.sync.outbox.acknowledge(sequence).await?)
+        // With nothing in flight, what lies between this and the next to send was passed over.
+        let through = if self.in_flight.is_empty() {
+            self.next - 1
+        } else {
+            sequence
+        };
+        Ok(self.sync.outbox.acknowledge(through).await?)
     }
 
     fn settle(&mut self, settings: &proto::Settings) {
@@ -388,3 +502,6 @@ impl Stream<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,16 +8,17 @@ use std::time::Duration;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
-use wire::ingest::{EVENT_SUMMARY_BYTES_MAX, Event};
+use tonic::{Code, Status, Streaming};
+use wire::ingest::{EVENT_SUMMARY_BYTES_MAX, Event, Hello};
 use wire::proto;
 use wire::proto::ingest_service_client::IngestServiceClient;
 
 use crate::collect::gpu::{GpuEvents, xid};
 use crate::metrics::Metrics;
-use crate::sync::{Identity, backoff};
+use crate::sync::{ANSWER_WITHIN, Identity, WELCOME_WITHIN, backoff};
 
 /// Events that may wait. A node with more to say has said enough.
 const WAITING_MAX: usize = 1000;
@@ -173,17 +174,18 @@ impl Lane {
     /// Runs until the drain.
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut unrecorded = VecDeque::new();
-        let mut backoff = backoff(self.identity.epoch ^ 1);
+        let mut backoff = backoff(self.identity.outbox.epoch() ^ 1);
         loop {
-            tokio::select! {
+            let mut useful = false;
+            let ended = tokio::select! {
                 () = shutdown.draining() => return,
-                ended = self.speak(&mut unrecorded) => {
-                    if let Err(status) = ended {
-                        tracing::debug!(status = status.message(), "urgent lane ended");
-                    } else {
-                        backoff.reset();
-                    }
-                }
+                ended = self.speak(&mut unrecorded, &mut useful) => ended,
+            };
+            if let Err(status) = ended {
+                tracing::debug!(status = status.message(), "urgent lane ended");
+            }
+            if useful {
+                backoff.reset();
             }
             tokio::select! {
                 () = shutdown.draining() => return,
@@ -192,41 +194,92 @@ impl Lane {
         }
     }
 
-    async fn speak(&mut self, unrecorded: &mut VecDeque<Event>) -> Result<(), Status> {
+    /// One stream. `useful` is set when the number of events that wait has become smaller.
+    async fn speak(
+        &mut self,
+        unrecorded: &mut VecDeque<Event>,
+        useful: &mut bool,
+    ) -> Result<(), Status> {
         use proto::urgent_request::Message;
         let (requests, outgoing) = mpsc::channel(16);
         let request = |message| proto::UrgentRequest {
             message: Some(message),
         };
-        let gone = |_| Status::unavailable("the stream is closed");
-        let hello = Message::Hello(self.identity.hello());
-        requests.send(request(hello)).await.map_err(gone)?;
+        let hello = self.identity.hello();
+        let hello_is_sound = Hello::try_from(hello.clone()).is_ok();
+        requests
+            .send(request(Message::Hello(hello)))
+            .await
+            .map_err(|_closed| Status::unavailable("the stream is closed"))?;
         let mut client = IngestServiceClient::new(self.channel.clone());
-        let mut answers = client
-            .urgent(ReceiverStream::new(outgoing))
-            .await?
+        let opened = client.urgent(ReceiverStream::new(outgoing));
+        let mut answers = tokio::time::timeout(WELCOME_WITHIN, opened)
+            .await
+            .map_err(|_elapsed| Status::deadline_exceeded("no answer"))??
             .into_inner();
-        // Those that a stream before this one did not see recorded.
-        for event in unrecorded.iter() {
-            requests
-                .send(request(Message::Event(event.clone().into())))
-                .await
-                .map_err(gone)?;
-        }
+        // How many of the unrecorded, those of streams before this one included, are sent on it.
+        let mut sent = 0;
+        let mut takes_more = true;
+        let mut heard = Instant::now();
         loop {
             let room = unrecorded.len() < WAITING_MAX;
             tokio::select! {
                 recorded = next_recorded(&mut answers) => {
-                    let Some(id) = recorded? else { return Ok(()) };
-                    self.metrics.events.inc();
-                    unrecorded.retain(|event| event.id != id);
+                    let id = match recorded {
+                        Ok(Some(id)) => id,
+                        Ok(None) => return Ok(()),
+                        Err(status) => {
+                            // Events are answered in order, so it is the first without an answer.
+                            if status.code() == Code::InvalidArgument && hello_is_sound && sent > 0 {
+                                *useful |= self.refused(unrecorded, &status);
+                            }
+                            return Err(status);
+                        }
+                    };
+                    heard = Instant::now();
+                    if let Some(index) = unrecorded.iter().position(|event| event.id == id) {
+                        unrecorded.remove(index);
+                        sent -= usize::from(index < sent);
+                        self.metrics.events.inc();
+                        *useful = true;
+                    }
                 }
-                Some(event) = self.events.recv(), if room => {
-                    unrecorded.push_back(event.clone());
-                    requests.send(request(Message::Event(event.into()))).await.map_err(gone)?;
+                permit = requests.reserve(), if takes_more && sent < unrecorded.len() => {
+                    match permit {
+                        Ok(permit) => {
+                            if sent == 0 {
+                                heard = Instant::now();
+                            }
+                            let event = unrecorded[sent].clone();
+                            permit.send(request(Message::Event(event.into())));
+                            sent += 1;
+                        }
+                        // The stream has ended; the answers say why.
+                        Err(_closed) => takes_more = false,
+                    }
+                }
+                Some(event) = self.events.recv(), if room => unrecorded.push_back(event),
+                () = sleep_until(heard + ANSWER_WITHIN), if sent > 0 || !takes_more => {
+                    return Err(Status::deadline_exceeded("no answer"));
                 }
             }
         }
+    }
+
+    /// Drops the first event, which the coordinator will not take however often it is sent.
+    fn refused(&self, unrecorded: &mut VecDeque<Event>, status: &Status) -> bool {
+        let Some(event) = unrecorded.pop_front() else {
+            return false;
+        };
+        self.metrics.events_dropped.inc();
+        tracing::error!(
+            id = event.id,
+            kind = event.kind,
+            summary = event.summary,
+            reason = status.message(),
+            "the coordinator refused an event for good"
+        );
+        true
     }
 }
 
@@ -240,3 +293,6 @@ async fn next_recorded(
         None => String::new(),
     }))
 }
+
+#[cfg(test)]
+mod tests;

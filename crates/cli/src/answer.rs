@@ -87,7 +87,14 @@ async fn gather(
                         return Err(Status::internal("a series has not as many times as values"));
                     }
                     samples += series.values.len();
-                    answer.series.push(series);
+                    match answer.series.last_mut() {
+                        // A long series comes in parts.
+                        Some(last) if last.labels == series.labels => {
+                            last.times_millis.extend(series.times_millis);
+                            last.values.extend(series.values);
+                        }
+                        _ => answer.series.push(series),
+                    }
                 }
                 if samples > SAMPLES_MAX || answer.series.len() > SERIES_MAX {
                     return Err(Status::resource_exhausted(

@@ -16,6 +16,9 @@ use crate::args::Connection;
 /// Longest wait for a connection to stand; a coordinator that is there answers sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Largest list of nodes or events that is taken: ten thousand nodes with all their labels.
+const FLEET_BYTES_MAX: usize = 64 << 20;
+
 /// The coordinator that questions go to.
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinator {
@@ -64,7 +67,7 @@ impl Coordinator {
 
     /// Questions about nodes.
     pub(crate) fn fleet(&self) -> FleetServiceClient<Channel> {
-        FleetServiceClient::new(self.channel()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
+        FleetServiceClient::new(self.channel()).max_decoding_message_size(FLEET_BYTES_MAX)
     }
 
     /// A request that tells the coordinator how long we wait.

@@ -68,17 +68,26 @@ pub fn encode_block(block: &Block, out: &mut Vec<u8>) {
 /// When this is no block, when it is of a later version, damaged, or larger than
 /// [`series::limits`] allows.
 pub fn decode_block(bytes: &[u8]) -> Result<Block, Error> {
+    decode_block_within(bytes, BLOCK_SAMPLES_MAX)
+}
+
+/// Reads one block as [`decode_block`] does, if it has no more than `cells_max` rows times columns.
+///
+/// # Errors
+/// As [`decode_block`]; a block with more cells is refused before anything is allocated for them.
+pub fn decode_block_within(bytes: &[u8], cells_max: usize) -> Result<Block, Error> {
+    let cells_max = cells_max.min(BLOCK_SAMPLES_MAX);
     let mut body = Reader::new(checked_body(bytes)?, WHAT);
     let column_count = body.count("the number of columns", BLOCK_COLUMNS_MAX)?;
     let times_len = body.count("the length of the time column", bytes.len())?;
     let times = decode_times(body.bytes(times_len)?, BLOCK_ROWS_MAX)?;
     let rows = times.len();
     let samples = rows.saturating_mul(column_count);
-    if samples > BLOCK_SAMPLES_MAX {
+    if samples > cells_max {
         return Err(Error::TooLarge {
             what: "the number of samples",
             got: samples as u64,
-            max: BLOCK_SAMPLES_MAX as u64,
+            max: cells_max as u64,
         });
     }
     let plain_len = body.count("the length of the plain bits", bytes.len())?;

@@ -25,7 +25,7 @@ mod scale;
 mod times;
 mod zip;
 
-pub use block::{decode_block, encode_block};
+pub use block::{decode_block, decode_block_within, encode_block};
 pub use column::{decode_column, encode_column};
 pub use error::Error;
 pub use labels::{decode_labels, decode_labels_list, encode_labels, encode_labels_list};

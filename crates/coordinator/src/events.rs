@@ -62,7 +62,8 @@ impl Events {
         Self { store }
     }
 
-    /// Makes an event durable. `false` when it was recorded before.
+    /// Makes an event durable. `false` when it was recorded before. An event from the future is
+    /// recorded as of now, so that it does not stand before all others for ever.
     ///
     /// # Errors
     /// When the store fails.
@@ -72,7 +73,8 @@ impl Events {
         event: Event,
         now_millis: i64,
     ) -> Result<bool, store::Error> {
-        let key = key(event.at_millis, agent.as_str(), &event.id);
+        let at_millis = event.at_millis.min(now_millis);
+        let key = key(at_millis, agent.as_str(), &event.id);
         if self.store.get_state(SPACE, &key)?.is_some() {
             return Ok(false);
         }
@@ -80,7 +82,7 @@ impl Events {
             agent_id: agent.as_str().to_owned(),
             recorded_millis: now_millis,
             id: event.id,
-            at_millis: event.at_millis,
+            at_millis,
             kind: event.kind,
             severity: event.severity,
             summary: event.summary,

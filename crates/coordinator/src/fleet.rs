@@ -41,6 +41,8 @@ struct Node {
     samples: u64,
     batches: u64,
     bytes: u64,
+    /// Whether `kept` has changed since it was written.
+    dirty: bool,
 }
 
 #[derive(Debug, Default)]
@@ -134,10 +136,8 @@ impl Fleet {
 
     /// Notes that a node's stream began. A stream of the same node that is still open is ended:
     /// its agent has come back by another way and does not know of it any more.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn connect(&self, hello: &Hello, address: String) -> Result<Connection, store::Error> {
+    #[must_use]
+    pub fn connect(&self, hello: &Hello, address: String) -> Connection {
         let now = self.clock.wall_millis();
         let superseded = CancellationToken::new();
         let mut state = self.lock();
@@ -157,25 +157,34 @@ impl Fleet {
         node.kept.last_message_millis = now;
         node.kept.clock_offset_millis = hello.wall_millis.saturating_sub(now);
         node.series = 0;
-        let kept = node.kept.clone();
+        node.dirty = true;
         drop(state);
-        let connection = Connection {
+        Connection {
             fleet: self.clone(),
             agent: hello.agent_id.clone(),
             number,
             superseded,
-        };
-        self.keep(&hello.agent_id, &kept)?;
-        Ok(connection)
+        }
     }
 
-    fn keep(&self, agent: &AgentId, kept: &Kept) -> Result<(), store::Error> {
-        let value = serde_json::to_vec(kept).unwrap_or_default();
-        let row = StateRow {
-            key: agent.as_str().as_bytes().to_vec(),
-            value,
-        };
-        self.store.put_state(SPACE, vec![row])
+    /// Writes what has changed of all nodes since the last time, with one sync. What a crash takes
+    /// before that is only when a node was last seen.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn keep(&self) -> Result<(), store::Error> {
+        let mut rows = Vec::new();
+        for (agent, node) in &mut self.lock().nodes {
+            if std::mem::take(&mut node.dirty) {
+                let value = serde_json::to_vec(&node.kept).unwrap_or_default();
+                let key = agent.as_str().as_bytes().to_vec();
+                rows.push(StateRow { key, value });
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.store.put_state(SPACE, rows)
     }
 
     fn list(&self) -> Vec<proto::Node> {
@@ -235,6 +244,7 @@ impl Connection {
         let mut state = self.fleet.lock();
         if let Some(node) = state.nodes.get_mut(&self.agent) {
             node.kept.last_message_millis = now;
+            node.dirty = true;
             node.batches += received.batches;
             node.samples += received.samples;
             node.bytes += received.bytes;
@@ -266,12 +276,7 @@ impl Drop for Connection {
             return;
         }
         node.stream = None;
-        let kept = node.kept.clone();
-        drop(state);
-        if let Err(error) = self.fleet.keep(&self.agent, &kept) {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, agent = %self.agent, "a node's state was not kept");
-        }
+        node.dirty = true;
     }
 }
 

@@ -1,20 +1,39 @@
-//! HTTP: health and metrics.
+//! HTTP: health, metrics, and questions by the HTTP API of Prometheus, so that what can read one
+//! can read us.
+//!
+//! Each request goes [`params`] → [`ask`], [`listing`] or [`status`] → [`reply`], or ends in
+//! [`failed`]. Envelope, codes, words and the writing of numbers are those of Prometheus; an answer
+//! known to lack something says `"isPartial":true` besides its warnings.
+
+mod ask;
+mod failed;
+mod json;
+mod listing;
+mod params;
+mod reply;
+mod status;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use daemon::clock::SharedClock;
 use daemon::metrics::{TEXT_CONTENT_TYPE, render_text};
 use daemon::shutdown::Shutdown;
 use store::Store;
+use tokio::sync::watch;
 
+use crate::config::Config;
+use crate::fleet::FleetApi;
 use crate::metrics::Metrics;
+use crate::query::Questions;
 
 /// What the pages tell about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Http {
     /// The store, which may have stopped taking anything in.
     pub store: Arc<Store>,
@@ -22,17 +41,71 @@ pub struct Http {
     pub metrics: Arc<Metrics>,
     /// Whether the process is draining.
     pub shutdown: Shutdown,
+    /// Who answers questions.
+    pub questions: Questions,
+    /// The agents.
+    pub fleet: FleetApi,
+    /// The configuration as it is now.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// The time of a question that names none.
+    pub clock: SharedClock,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
 }
 
 impl Http {
     /// All pages.
     pub fn router(self) -> Router {
         Router::new()
+            .route("/", get(index))
             .route("/metrics", get(metrics))
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
+            .nest("/api/v1", api())
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
             .with_state(self)
     }
+}
+
+/// The HTTP API of Prometheus.
+fn api() -> Router<Http> {
+    Router::new()
+        .route("/query", get(ask::query).post(ask::query))
+        .route("/query_range", get(ask::query_range).post(ask::query_range))
+        .route("/series", get(listing::series).post(listing::series))
+        .route("/labels", get(listing::labels).post(listing::labels))
+        .route("/label/{name}/values", get(listing::values))
+        .route("/metadata", get(listing::metadata))
+        .route("/targets", get(status::targets))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/flags", get(status::flags))
+        .route("/status/tsdb", get(status::tsdb))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(reply::finish))
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
+}
+
+/// For whoever opens the address to see what answers there; some clients ask it for a sign of life.
+async fn index() -> &'static str {
+    "Vedette coordinator\n\n\
+     /metrics      its own metrics\n\
+     /-/healthy    whether it works\n\
+     /-/ready      whether it takes work\n\
+     /api/v1       the HTTP API of Prometheus\n"
 }
 
 async fn metrics(State(http): State<Http>) -> Response {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::Store;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::ingest::{Event, Hello};
@@ -46,7 +46,12 @@ pub struct Ingest {
     pub clock: SharedClock,
     /// The end of the process.
     pub shutdown: Shutdown,
+    /// Samples decoded and not yet committed, of all streams together.
+    pub decoded: Arc<Semaphore>,
 }
+
+/// Samples that may be decoded and not yet committed: 256 MiB. One batch may pass it.
+pub const DECODED_SAMPLES_MAX: usize = 32 << 20;
 
 impl std::fmt::Debug for Ingest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -98,7 +103,7 @@ impl IngestService for Ingest {
             if let Err(status) = ended {
                 tracing::warn!(status = %status.message(), code = ?status.code(), "stream ended");
                 // An agent that is gone does not need to hear why.
-                drop(answers.send(Err(status)).await);
+                drop(answers.try_send(Err(status)));
             }
         }));
         Ok(Response::new(ReceiverStream::new(outgoing)))
@@ -115,6 +120,9 @@ impl IngestService for Ingest {
         let ingest = self.clone();
         drop(self.shutdown.spawn("urgent stream", async move {
             if let Err(status) = ingest.run_urgent(&mut incoming, &answers).await {
+                if status.code() == tonic::Code::InvalidArgument {
+                    ingest.metrics.protocol_errors.inc();
+                }
                 drop(answers.send(Err(status)).await);
             }
         }));

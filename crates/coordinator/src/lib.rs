@@ -7,12 +7,13 @@
 //! - [`writer`]: the one thread that commits, many batches with one sync;
 //! - [`upkeep`]: flushing the head and dropping old days, on time;
 //! - [`fleet`]: who is there; [`events`]: what happened on the nodes;
-//! - [`query`]: questions over gRPC; [`http`]: health and metrics over HTTP;
+//! - [`query`]: questions and their gRPC face; [`http`]: health, metrics and the Prometheus API;
 //! - [`run`]: all of it together, from start to drain.
 
 pub mod config;
 pub mod events;
 pub mod fleet;
+pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod metrics;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Some(Command::CheckConfig) => check_config(&arguments),
-        None => serve(&arguments),
+        None => run_to_end(&arguments),
     };
     done.unwrap_or_else(|error| {
         report(&error);
@@ -109,7 +110,20 @@ fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[tokio::main]
+/// How long blocking work may go on after the drain has ended, whether it ended well or not.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+fn run_to_end(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("starting the runtime")?;
+    let done = runtime.block_on(serve(arguments));
+    // A disk that does not answer must not hold the process for ever.
+    runtime.shutdown_timeout(LAST_WORK);
+    done
+}
+
 async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let loaded = arguments.load()?;
     let logs = daemon::logs::init(&loaded.value.log).context("setting up the logs")?;
@@ -171,6 +185,7 @@ fn reload(arguments: &Arguments, running: &run::Running, logs: &daemon::logs::Lo
         ("grpc_listen", old.grpc_listen != new.grpc_listen),
         ("http_listen", old.http_listen != new.http_listen),
         ("log.format", old.log.format != new.log.format),
+        ("log.color", old.log.color != new.log.color),
         (
             "store.block_cache",
             old.store.block_cache != new.store.block_cache,

@@ -11,9 +11,11 @@ use daemon::shutdown::Shutdown;
 use store::Store;
 use store::engine::rocks::{Rocks, RocksConfig};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::server::NamedService as _;
 use tonic::transport::Server;
+use wire::health::health_server::HealthServer;
 use wire::proto::fleet_service_server::FleetServiceServer;
 use wire::proto::ingest_service_server::IngestServiceServer;
 use wire::proto::query_service_server::QueryServiceServer;
@@ -21,8 +23,9 @@ use wire::proto::query_service_server::QueryServiceServer;
 use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Fleet, FleetApi};
+use crate::health::Health;
 use crate::http::Http;
-use crate::ingest::Ingest;
+use crate::ingest::{DECODED_SAMPLES_MAX, Ingest};
 use crate::metrics::Metrics;
 use crate::query::{QueryApi, Questions};
 use crate::upkeep::Upkeep;
@@ -37,6 +40,10 @@ const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(600);
 /// Calls of one connection that are worked on; more are refused.
 const CALLS_PER_CONNECTION_MAX: usize = 64;
+/// What may be under way on one stream before it is read. The connection has room for more, or else
+/// a bulk stream that is not read would hold back the urgent one beside it.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 
@@ -121,7 +128,6 @@ pub async fn start(
     let store = open_store(&config)?;
     let metrics = Metrics::new();
     metrics.watch_store(&store);
-    let queue = config.ingest.queue_batches_max;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
     let fleet = Fleet::open(Arc::clone(&store), events.clone(), Arc::clone(&clock))?;
@@ -130,7 +136,7 @@ pub async fn start(
         Arc::clone(&metrics),
         Arc::clone(&clock),
         shutdown,
-        queue,
+        receiver.clone(),
     );
     let ingest = Ingest {
         store: Arc::clone(&store),
@@ -141,6 +147,7 @@ pub async fn start(
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         shutdown: shutdown.clone(),
+        decoded: Arc::new(Semaphore::new(DECODED_SAMPLES_MAX)),
     };
     let questions = Questions::new(
         Arc::clone(&store),
@@ -148,8 +155,18 @@ pub async fn start(
         Arc::clone(&metrics),
         Arc::clone(&clock),
     );
+    let pages = Http {
+        store: Arc::clone(&store),
+        metrics: Arc::clone(&metrics),
+        shutdown: shutdown.clone(),
+        questions: questions.clone(),
+        fleet: FleetApi(fleet.clone()),
+        config: receiver.clone(),
+        clock: Arc::clone(&clock),
+    };
     let upkeep = Upkeep {
         store: Arc::clone(&store),
+        fleet: fleet.clone(),
         events,
         config: receiver,
         metrics: Arc::clone(&metrics),
@@ -165,11 +182,6 @@ pub async fn start(
         QueryApi(questions),
         shutdown,
     )?;
-    let pages = Http {
-        store: Arc::clone(&store),
-        metrics: Arc::clone(&metrics),
-        shutdown: shutdown.clone(),
-    };
     serve_http(http_listener, pages, shutdown);
     Ok(Running {
         grpc: grpc_address,
@@ -226,10 +238,14 @@ fn serve_grpc(
     query: QueryApi,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let health = Health::serving(&[
+        IngestServiceServer::<Ingest>::NAME,
+        QueryServiceServer::<QueryApi>::NAME,
+        FleetServiceServer::<FleetApi>::NAME,
+    ]);
+    let health_service = HealthServer::new(health.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let max = wire::MESSAGE_BYTES_MAX;
     let ingest = IngestServiceServer::new(ingest).max_decoding_message_size(max);
@@ -238,9 +254,6 @@ fn serve_grpc(
     let draining = shutdown.clone();
     let drained = shutdown.clone();
     let serving = async move {
-        health.set_serving::<IngestServiceServer<Ingest>>().await;
-        health.set_serving::<QueryServiceServer<QueryApi>>().await;
-        health.set_serving::<FleetServiceServer<FleetApi>>().await;
         let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
@@ -249,6 +262,8 @@ fn serve_grpc(
             .load_shed(true)
             .timeout(ANSWER_WITHIN)
             .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_service(health_service)
             .add_service(reflection)
             .add_service(ingest)
@@ -257,9 +272,7 @@ fn serve_grpc(
         let incoming = TcpListenerStream::new(listener);
         let served = server.serve_with_incoming_shutdown(incoming, async move {
             draining.draining().await;
-            health
-                .set_service_status("", tonic_health::ServingStatus::NotServing)
-                .await;
+            health.stop();
         });
         if let Err(error) = served.await {
             let error: &dyn std::error::Error = &error;

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::events::Events;
+use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 
-/// How often to look whether the head is full.
+/// How often to look whether the head is full, and to write the state of the nodes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often to look for days to drop.
 const RETAIN_EVERY: Duration = Duration::from_secs(600);
@@ -23,6 +24,8 @@ const RETAIN_EVERY: Duration = Duration::from_secs(600);
 pub struct Upkeep {
     /// The store.
     pub store: Arc<Store>,
+    /// The nodes, whose state is written now and then.
+    pub fleet: Fleet,
     /// The events, which are dropped with the samples of their time.
     pub events: Events,
     /// The configuration as it is now.
@@ -39,14 +42,23 @@ impl Upkeep {
         let mut flushed_at = self.clock.monotonic();
         let mut retained_at = None;
         loop {
-            tokio::select! {
-                () = shutdown.draining() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            let drained = tokio::select! {
+                () = shutdown.draining() => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+            };
+            let upkeep = self.clone();
+            drop(
+                shutdown
+                    .spawn_blocking("nodes", move || upkeep.keep())
+                    .await,
+            );
+            if drained {
+                return;
             }
             let now = self.clock.monotonic();
             let store = self.config.borrow().store.clone();
             let due = now.saturating_sub(flushed_at) >= store.flush_interval.as_duration();
-            if due || self.store.statistics().head_samples >= store.head_samples_max {
+            if due || self.store.head_samples() >= store.head_samples_max {
                 flushed_at = now;
                 let upkeep = self.clone();
                 drop(
@@ -64,6 +76,12 @@ impl Upkeep {
                         .await,
                 );
             }
+        }
+    }
+
+    fn keep(&self) {
+        if let Err(error) = self.fleet.keep() {
+            self.failed(&error, "the state of the nodes was not kept");
         }
     }
 
@@ -86,7 +104,9 @@ impl Upkeep {
 
     fn retain(&self) {
         let retention = self.config.borrow().store.retention.as_duration();
-        let oldest = Timestamp::from_millis(self.clock.wall_millis()) - retention;
+        // A clock that is years ahead must not drop everything: what is old is told by the data too.
+        let now = self.clock.wall_millis().min(self.store.newest_millis());
+        let oldest = Timestamp::from_millis(now) - retention;
         let retained = self.store.retain(oldest);
         let dropped = self.events.retain(oldest.as_millis());
         match retained.and_then(|retained| dropped.map(|()| retained)) {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::{Arrival, Outcome, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::config::Config;
 use crate::metrics::Metrics;
 
 /// Most batches in one commit: bounds how long the first of them waits for the last.
@@ -35,18 +36,19 @@ pub struct Writer {
 pub struct Stopped;
 
 impl Writer {
-    /// Starts the thread. `queue_batches_max` arrivals may wait for it.
+    /// Starts the thread. `ingest.queue_batches_max` arrivals may wait for it.
     #[must_use]
     pub fn start(
         store: Arc<Store>,
         metrics: Arc<Metrics>,
         clock: SharedClock,
         shutdown: &Shutdown,
-        queue_batches_max: usize,
+        config: watch::Receiver<Arc<Config>>,
     ) -> Self {
-        let (jobs, queue) = mpsc::channel(queue_batches_max);
+        let (jobs, queue) = mpsc::channel(config.borrow().ingest.queue_batches_max);
         // Its end is not awaited by name: it lives as long as the last stream holds a handle.
-        drop(shutdown.spawn_blocking("writer", move || write(queue, &store, &metrics, &clock)));
+        let work = move || write(queue, &store, &metrics, &clock, &config);
+        drop(shutdown.spawn_blocking("writer", work));
         Self { jobs }
     }
 
@@ -69,7 +71,13 @@ impl Writer {
     }
 }
 
-fn write(mut queue: mpsc::Receiver<Job>, store: &Store, metrics: &Metrics, clock: &SharedClock) {
+fn write(
+    mut queue: mpsc::Receiver<Job>,
+    store: &Store,
+    metrics: &Metrics,
+    clock: &SharedClock,
+    config: &watch::Receiver<Arc<Config>>,
+) {
     while let Some(first) = queue.blocking_recv() {
         let mut bytes = size(&first);
         let mut group = vec![first];
@@ -77,6 +85,15 @@ fn write(mut queue: mpsc::Receiver<Job>, store: &Store, metrics: &Metrics, clock
             let Ok(job) = queue.try_recv() else { break };
             bytes += size(&job);
             group.push(job);
+        }
+        // Upkeep flushes in good time. When more comes than it can keep up with, the writer flushes
+        // too, and everybody waits: the head stays within three times its bound.
+        let head_samples_max = config.borrow().store.head_samples_max;
+        if store.head_samples() > head_samples_max.saturating_mul(2) {
+            match store.flush() {
+                Ok(flushed) => tracing::warn!(samples = flushed.samples, "head full, flushed"),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "flush"),
+            }
         }
         let (arrivals, senders): (Vec<_>, Vec<_>) = group
             .into_iter()

@@ -63,6 +63,14 @@ pub enum Error {
         /// The last synced sequence.
         last: u64,
     },
+    /// An epoch that is not later than the present one.
+    #[error("epoch {got} is not later than {now}")]
+    EpochNotLater {
+        /// The epoch that was to begin.
+        got: u64,
+        /// The present one.
+        now: u64,
+    },
     /// The directory holds segments of a later version of this program.
     #[error("{name} is of version {version}, which is not known")]
     UnknownVersion {
@@ -94,6 +102,7 @@ impl Error {
             | Self::RecordTooLarge { .. }
             | Self::BadConfig { .. }
             | Self::NeverGiven { .. }
+            | Self::EpochNotLater { .. }
             | Self::UnknownVersion { .. } => false,
         }
     }

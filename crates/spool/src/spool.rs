@@ -8,7 +8,9 @@ use std::io;
 
 use crate::loss::{Loss, Losses, Reason};
 use crate::record::{HEAD_BYTES, Head, RECORD_HEAD_BYTES, head_bytes, put_record, segment_name};
-use crate::state::{ACKNOWLEDGED_FILE, LOSSES_FILE, acknowledged_bytes, losses_bytes};
+use crate::state::{
+    ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, acknowledged_bytes, epoch_bytes, losses_bytes,
+};
 use crate::{Disk, Error};
 
 /// No segment is larger: recovery reads one at a time into memory.
@@ -139,7 +141,8 @@ impl Spool {
         recover::open(Box::new(disk), config)
     }
 
-    /// Chosen once when the spool was created; with it a sequence is unique for ever.
+    /// Chosen when the spool was created or [`Spool::begin_epoch`] was called last; with it a
+    /// sequence is unique for ever.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch
@@ -289,6 +292,31 @@ impl Spool {
         self.disk
             .overwrite(ACKNOWLEDGED_FILE, &acknowledged_bytes(sequence))
             .map_err(Error::disk("write", ACKNOWLEDGED_FILE))
+    }
+
+    /// Begins a new epoch: from now on a sequence means a record of this spool again, where someone
+    /// else knows records under the old epoch that are not here, as after a restore from a
+    /// snapshot. All records stay, with their sequences.
+    ///
+    /// # Errors
+    /// [`Error::EpochNotLater`]; or the disk fails or is full. [`Spool::epoch`] says which epoch
+    /// holds then; a new call may take it further.
+    pub fn begin_epoch(&mut self, epoch: u64) -> Result<(), Error> {
+        if epoch <= self.epoch {
+            return Err(Error::EpochNotLater {
+                got: epoch,
+                now: self.epoch,
+            });
+        }
+        self.sync()?;
+        // The file comes first: a head of a later epoch than the file's belongs to another spool.
+        self.disk
+            .replace(EPOCH_FILE, &epoch_bytes(epoch))
+            .map_err(Error::disk("write", EPOCH_FILE))?;
+        self.epoch = epoch;
+        // A head of the new epoch, so that it is found again if that file is lost.
+        self.make_room(HEAD_BYTES as u64)?;
+        self.start_segment(self.next, &[])
     }
 
     /// Losses that were not told yet, oldest first. They survive a restart.

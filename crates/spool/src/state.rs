@@ -3,7 +3,7 @@
 use crate::loss::{Loss, Losses, Reason};
 use crate::record::{u32_at, u64_at};
 
-/// Holds the epoch; written once.
+/// Holds the epoch; replaced when a new one begins.
 pub(crate) const EPOCH_FILE: &str = "epoch";
 /// Holds the losses and the lowest sequence that still counts; replaced at each change.
 pub(crate) const LOSSES_FILE: &str = "losses";

@@ -1,6 +1,6 @@
 //! The gRPC contract as checked Rust types.
 //!
-//! [`proto`] is generated from `proto/vedette/v1` (`cargo run -p tidy --bin generate`; a test fails
+//! [`proto`] and [`health`] are generated from `proto/` (`cargo run -p tidy --bin generate`; a test fails
 //! when it is stale). What arrives over a socket is turned into the types of [`ingest`] by
 //! `TryFrom` once, at the door, and trusted from there on.
 
@@ -23,7 +23,24 @@ pub mod proto {
     include!("generated/vedette.v1.rs");
 }
 
-/// The contract as a descriptor set, for the reflection service.
+/// The standard health service, generated (server only).
+#[allow(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    clippy::nursery,
+    clippy::restriction,
+    missing_docs,
+    unreachable_pub,
+    elided_lifetimes_in_paths,
+    unused_qualifications,
+    reason = "generated"
+)]
+pub mod health {
+    include!("generated/grpc.health.v1.rs");
+}
+
+/// The contract and the health service as a descriptor set, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/vedette.v1.bin");
 
 /// Largest message either side takes, in bytes. gRPC's own default, which middle boxes expect.

@@ -152,3 +152,13 @@ pub fn number(value: &Value) -> f64 {
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(|| panic!("{value}"))
 }
+
+/// Seconds since the Unix epoch, as answers have them, in milliseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a time of today fits with ease"
+)]
+#[must_use]
+pub fn millis(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}

@@ -42,6 +42,8 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
 pub const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     // A made-up coordinator that answers the command line.
     ("cli", &["wire[server]"]),
+    // A made-up agent that feeds the coordinator.
+    ("coordinator", &["wire[client]"]),
 ];
 
 /// Dependencies that cost much to build or carry a decision, and the crates that may name them.
@@ -57,7 +59,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["daemon"]),
     ("nvml-wrapper", &["agent", "cli"]),
     ("reqwest", &["agent"]),
-    ("tonic-health", &["coordinator", "cli"]),
+    ("tonic-health", &["cli"]),
     ("tonic-reflection", &["coordinator"]),
     ("ratatui", &["cli"]),
     ("comfy-table", &["cli"]),

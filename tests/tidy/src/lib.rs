@@ -63,8 +63,13 @@ pub fn compile(root: &Path) -> Result<FileDescriptorSet> {
 /// # Errors
 /// When a proto file does not compile or `out` cannot be written.
 pub fn generate(out: &Path) -> Result<()> {
-    let descriptors = compile(&root())?;
-    let mut for_reflection = descriptors.clone();
+    let ours = compile(&root())?;
+    // Of the standard health service only the server is ours to build: tonic-health has the client.
+    let proto = root().join("proto");
+    let health = protox::compile([proto.join("grpc/health/v1/health.proto")], [&proto])
+        .context("compiling the health service")?;
+    let mut for_reflection = ours.clone();
+    for_reflection.file.extend(health.file.clone());
     for file in &mut for_reflection.file {
         file.source_code_info = None;
     }
@@ -79,6 +84,14 @@ pub fn generate(out: &Path) -> Result<()> {
         .client_mod_attribute("vedette.v1", "#[cfg(feature = \"client\")]")
         .server_mod_attribute("vedette.v1", "#[cfg(feature = \"server\")]")
         .build_transport(true)
-        .compile_fds(descriptors)
-        .context("generating code from proto/")
+        .compile_fds(ours)
+        .context("generating code from proto/vedette/v1")?;
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .btree_map(".")
+        .build_client(false)
+        .server_mod_attribute("grpc.health.v1", "#[cfg(feature = \"server\")]")
+        .build_transport(true)
+        .compile_fds(health)
+        .context("generating code from proto/grpc/health/v1")
 }

@@ -9,15 +9,23 @@ use series::{Block, Column, Family, Labels, LabelsError, MetricKind, Rows, Times
 const BLOCK_COLUMNS_MAX: usize = 5_000;
 /// Most samples in one block: 800 KB before compression.
 const BLOCK_SAMPLES_MAX: usize = 100_000;
+/// Most rows times columns in one block, present or not: what is decoded is as large as this, and the
+/// limit of all who decode is far above.
+const BLOCK_CELLS_MAX: usize = 1024 * 1024;
 /// Most bytes of names in one block before compression.
 const BLOCK_NAME_BYTES_MAX: usize = 1024 * 1024;
 /// Cuts that a series may miss before its column is forgotten.
 const IDLE_CUTS_MAX: u32 = 10;
 
+const _: () = assert!(BLOCK_CELLS_MAX <= series::limits::BLOCK_SAMPLES_MAX / 4);
+const _: () = assert!(series::limits::BLOCK_ROWS_MAX <= BLOCK_CELLS_MAX);
+
 /// An encoded block with what is in it.
 pub(super) struct CutBlock {
     pub(super) names: bytes::Bytes,
     pub(super) columns: Vec<u8>,
+    /// Rows times columns.
+    pub(super) cells: usize,
     pub(super) samples: u64,
     pub(super) stale: u64,
 }
@@ -36,6 +44,8 @@ struct Slot {
 pub(super) struct Source {
     /// Labels as the source says them → slot; `None` for labels that were refused.
     by_said: HashMap<Labels, Option<usize>, FixedState>,
+    /// How many of those were refused.
+    refused: usize,
     slots: Vec<Slot>,
     times: Vec<i64>,
     /// Samples that bring a time of their own: slot, time, value.
@@ -84,6 +94,7 @@ impl Source {
             self.slots.push(slot);
             self.slots.len() - 1
         });
+        self.refused += usize::from(slot.is_none());
         self.by_said.insert(said.clone(), slot);
         slot
     }
@@ -106,6 +117,12 @@ impl Source {
 
     pub(super) fn idle_cuts(&self) -> u32 {
         self.idle_cuts
+    }
+
+    /// How many different labels it remembers.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.by_said.len()
     }
 
     /// Turns the rows so far into a block.
@@ -207,7 +224,10 @@ impl Source {
                 let slot = &self.slots[slots[end]];
                 samples += columns.as_slice()[end - start].values.len();
                 name_bytes += slot.labels.text_bytes();
-                let full = samples > BLOCK_SAMPLES_MAX || name_bytes > BLOCK_NAME_BYTES_MAX;
+                let cells = (end - start + 1) * block.times.len();
+                let full = samples > BLOCK_SAMPLES_MAX
+                    || cells > BLOCK_CELLS_MAX
+                    || name_bytes > BLOCK_NAME_BYTES_MAX;
                 if full && end > start {
                     break;
                 }
@@ -249,6 +269,7 @@ impl Source {
         CutBlock {
             names,
             columns,
+            cells: block.times.len() * block.columns.len(),
             samples,
             stale,
         }
@@ -256,6 +277,11 @@ impl Source {
 
     /// Forgets series that have not been said for a while.
     fn forget_idle(&mut self) {
+        // Labels that were refused have no slot that could fall idle.
+        if self.refused > 0 {
+            self.by_said.retain(|_, slot| slot.is_some());
+            self.refused = 0;
+        }
         for slot in &mut self.slots {
             slot.idle_cuts += 1;
         }

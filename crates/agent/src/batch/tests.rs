@@ -146,3 +146,56 @@ fn series_that_are_gone_are_forgotten_and_may_come_back() {
     );
     assert_eq!(block.columns[1].values, [7.0]);
 }
+
+#[test]
+fn sparse_samples_with_their_own_times_stay_within_what_a_coordinator_takes() {
+    let mut batcher = batcher();
+    let names: Vec<String> = (0..5000).map(|index| format!("metric_{index}")).collect();
+    let samples: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), 1.5)).collect();
+    let mut own = gathered("target", 9000, &samples);
+    let mut at = (0..2400).cycle();
+    for sample in &mut own.snapshot.samples {
+        sample.at = at.next().map(Timestamp::from_millis);
+    }
+    batcher.push(own);
+    let records = batcher.cut();
+    let mut columns = 0;
+    for record in &records {
+        let cells = |block: &Block| block.times.len() * block.columns.len();
+        let blocks = read(std::slice::from_ref(record));
+        let all: usize = blocks.iter().map(|(_, block)| cells(block)).sum();
+        assert!(all <= series::limits::BLOCK_SAMPLES_MAX, "{all}");
+        columns += blocks
+            .iter()
+            .map(|(names, _)| names.len())
+            .sum::<usize>();
+    }
+    assert_eq!(columns, 5000);
+    assert_eq!(
+        records.iter().map(|record| record.samples).sum::<u64>(),
+        5000
+    );
+}
+
+#[test]
+fn refused_labels_are_forgotten_with_each_cut() {
+    let mut batcher = batcher();
+    for at in 0..5 {
+        let mut bad = gathered("target", at, &[("load", 1.0)]);
+        let value = "x".repeat(4000);
+        let names: Vec<String> = (0..8).map(|index| format!("label_{at}_{index}")).collect();
+        let mut labels: Vec<(&str, &str)> =
+            names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+        let rest = "y".repeat(500);
+        labels.push(("last", &rest));
+        bad.snapshot.push("long", &labels, 1.0);
+        assert_eq!(bad.snapshot.refused, 0);
+        // The labels alone are within the bound, those of the source on top are not.
+        bad.labels = [("job".to_owned(), value)].into();
+        batcher.push(bad);
+        batcher.cut();
+        assert_eq!(batcher.take_dropped().bad_labels, 1);
+        let source = &batcher.sources["target"];
+        assert_eq!(source.known(), 1);
+    }
+}

@@ -68,3 +68,33 @@ async fn a_hanging_collector_is_skipped_and_the_other_keeps_its_pace() {
     hangs.send(()).unwrap();
     while &*gathered.recv().await.unwrap().source != "slow" {}
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_does_not_answer_is_down_until_it_does() {
+    let (out, mut gathered) = mpsc::channel(64);
+    let metrics = Metrics::new();
+    let (urgent, mut events) = crate::urgent::queue(&metrics, SystemClock::shared());
+    let schedule = Schedule {
+        every: Duration::from_secs(5),
+        out,
+        urgent,
+        clock: SystemClock::shared(),
+        shutdown: Shutdown::new(),
+    };
+    let (free, leave) = channel();
+    let name = "stuck";
+    let stuck = metrics.collector(name);
+    let gated = Gated { name, leave };
+    schedule.start(gated, [].into(), stuck.clone()).unwrap();
+    let event = events.recv().await.unwrap();
+    assert_eq!(event.kind, "collector_down");
+    assert_eq!(event.summary, "collector stuck: does not answer");
+    assert_eq!((stuck.up.get().to_bits(), stuck.skipped.get()), (0, 3));
+    // It is said once, however long it lasts.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(events.try_recv().is_err());
+    free.send(()).unwrap();
+    assert_eq!(&*gathered.recv().await.unwrap().source, name);
+    assert_eq!(events.recv().await.unwrap().kind, "collector_up");
+    assert_eq!(stuck.up.get().to_bits(), 1.0_f64.to_bits());
+}

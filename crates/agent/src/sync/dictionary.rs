@@ -13,12 +13,22 @@ const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 /// Lists of names whose numbers are remembered. A node has about as many as targets.
 const LISTS_MAX: usize = 1024;
 
-/// Gives series their numbers on one stream.
+/// Batches after which it is looked how many of the numbers are still in use. Far more than one
+/// interval brings, so that a series said in each interval is never taken for gone.
+const LOOK_EVERY: u32 = 64;
+/// Numbers out of use that are worth nothing: forgetting them costs a new stream.
+const IDLE_MIN: usize = 10_000;
+
+/// Gives series their numbers on one stream. A number stays given for the stream's life, so with
+/// series that come and go it [outgrows](Self::outgrown) its use.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
     numbers: HashMap<Labels, u32, FixedState>,
     /// Numbers of whole lists by their bytes: an unchanged target costs one lookup.
     lists: HashMap<Bytes, Arc<[u32]>, FixedState>,
+    /// Whether a number was used since the last look.
+    used: Vec<bool>,
+    batches: u32,
 }
 
 impl Dictionary {
@@ -28,6 +38,9 @@ impl Dictionary {
         list: &Bytes,
     ) -> Result<(Arc<[u32]>, Vec<SeriesDefinitions>), codec::Error> {
         if let Some(known) = self.lists.get(list) {
+            for number in known.iter() {
+                mark(&mut self.used, *number);
+            }
             return Ok((Arc::clone(known), Vec::new()));
         }
         let first_new = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
@@ -39,6 +52,7 @@ impl Dictionary {
             if number == next {
                 fresh.push((labels, kind));
             }
+            mark(&mut self.used, number);
             numbers.push(number);
         }
         let numbers: Arc<[u32]> = numbers.into();
@@ -48,6 +62,31 @@ impl Dictionary {
         self.lists.insert(list.clone(), Arc::clone(&numbers));
         Ok((numbers, definitions(first_new, &fresh)))
     }
+
+    /// Takes note of the end of a batch; tells whether so few of the numbers are still in use that
+    /// a new stream with a new dictionary is better.
+    pub(super) fn outgrown(&mut self) -> bool {
+        self.batches += 1;
+        if self.batches < LOOK_EVERY {
+            return false;
+        }
+        self.batches = 0;
+        let used = self.used.iter().filter(|used| **used).count();
+        self.used.fill(false);
+        let idle = self.numbers.len() - used.min(self.numbers.len());
+        idle > used && idle >= IDLE_MIN
+    }
+}
+
+/// Notes the use of a number; numbers are given in order, so that there is never a large gap.
+fn mark(used: &mut Vec<bool>, number: u32) {
+    let Ok(index) = usize::try_from(number) else {
+        return;
+    };
+    if used.len() <= index {
+        used.resize(index + 1, false);
+    }
+    used[index] = true;
 }
 
 /// New series as messages, each within its bound.
@@ -103,6 +142,27 @@ mod tests {
         );
         let (numbers, said) = dictionary.number(&list(&["a", "b"])).unwrap();
         assert_eq!((&*numbers, said.len()), (&[0, 1][..], 0));
+    }
+
+    #[test]
+    fn it_outgrows_its_use_when_most_series_have_gone() {
+        let names: Vec<String> = (0..30_000).map(|index| format!("m{index}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let looks = |dictionary: &mut Dictionary, list: &Bytes| {
+            (0..LOOK_EVERY).any(|_| {
+                dictionary.number(list).unwrap();
+                dictionary.outgrown()
+            })
+        };
+        let (all, half, few) = (list(&names), list(&names[..15_000]), list(&names[..14_999]));
+        let mut dictionary = Dictionary::default();
+        assert!(!looks(&mut dictionary, &all));
+        assert!(!looks(&mut dictionary, &half), "as many in use as idle");
+        assert!(looks(&mut dictionary, &few));
+
+        let mut dictionary = Dictionary::default();
+        assert!(!looks(&mut dictionary, &list(&names[..9_999])));
+        assert!(!looks(&mut dictionary, &list(&["m1"])), "too few to matter");
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! One stream of the bulk lane, from hello to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use series::{Labels, MetricKind};
 use store::{Arrival, ArrivedBlock, Mark, Outcome, SeriesId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tonic::{Status, Streaming};
 use wire::ingest::{Batch, Hello};
 use wire::proto;
 use wire::proto::sync_request::Message;
+use wire::proto::sync_response::Message as Answer;
 
 use super::{Ingest, checked_hello, draining};
+use crate::config::Config;
 use crate::fleet::{Connection, Received};
 use crate::metrics::Refused;
 use crate::status::ToStatus;
@@ -28,28 +31,31 @@ const SLOW_DOWN: Duration = Duration::from_millis(500);
 pub(super) struct Stream<'a> {
     ingest: &'a Ingest,
     hello: Hello,
-    connection: Connection,
+    connection: Arc<Connection>,
     /// The series of this stream's numbers.
     dictionary: Vec<SeriesId>,
     /// [`store::Store::generation`] that the dictionary belongs to.
     generation: u64,
-    /// The sequence that came last, or is durable since an earlier stream.
-    last_sequence: u64,
+    /// The sequence that came last, or is durable since an earlier stream; none for an epoch that is
+    /// new here.
+    last_sequence: Option<u64>,
     /// When the agent was last told to wait.
     slowed_at: Option<Duration>,
+    /// The configuration as it is now, and whether it has changed since the agent was told.
+    config: watch::Receiver<Arc<Config>>,
 }
 
-/// What to answer to a batch, in the order in which the batches came.
-enum Pending {
-    Verdict {
-        sequence: u64,
-        arrived: Duration,
-        verdict: oneshot::Receiver<Verdict>,
-    },
-    Refused {
-        sequence: u64,
-        reason: String,
-    },
+/// A batch that is with the writer. They are answered in the order in which they came.
+struct Pending {
+    sequence: u64,
+    arrived: Duration,
+    verdict: oneshot::Receiver<Verdict>,
+    /// What it adds to the node's account when it is taken.
+    received: Received,
+    /// Why nothing of it could be used; it is then with the writer only to move the mark.
+    refusal: Option<String>,
+    /// Its share of [`super::DECODED_SAMPLES_MAX`].
+    _decoded: OwnedSemaphorePermit,
 }
 
 /// Takes the hello and answers it.
@@ -64,14 +70,11 @@ pub(super) async fn open<'a>(
         _ => checked_hello(None),
     };
     let hello = hello.inspect_err(|_| ingest.metrics.protocol_errors.inc())?;
-    let fleet = ingest.fleet.clone();
-    let said = hello.clone();
-    let connection = tokio::task::spawn_blocking(move || fleet.connect(&said, address)).await;
-    let connection = connection
-        .map_err(|_source| Status::internal("the connection was not noted"))?
-        .map_err(|error| error.to_status())?;
+    let connection = Arc::new(ingest.fleet.connect(&hello, address));
     let mark = ingest.store.mark(hello.agent_id.as_str());
     let known = mark.epoch == hello.epoch.get();
+    let mut config = ingest.config.clone();
+    config.mark_unchanged();
     let welcome = proto::Welcome {
         last_durable_sequence: if known { mark.sequence } else { 0 },
         settings: Some(settings(ingest)),
@@ -85,15 +88,16 @@ pub(super) async fn open<'a>(
         version = hello.version,
         "agent connected"
     );
-    send(answers, proto::sync_response::Message::Welcome(welcome)).await?;
+    send(answers, Answer::Welcome(welcome)).await?;
     Ok(Stream {
         ingest,
         hello,
         connection,
         dictionary: Vec::new(),
         generation: ingest.store.generation(),
-        last_sequence: if known { mark.sequence } else { 0 },
+        last_sequence: known.then_some(mark.sequence),
         slowed_at: None,
+        config,
     })
 }
 
@@ -109,7 +113,7 @@ fn settings(ingest: &Ingest) -> proto::Settings {
     }
 }
 
-async fn send(answers: &Answers, message: proto::sync_response::Message) -> Result<(), Status> {
+async fn send(answers: &Answers, message: Answer) -> Result<(), Status> {
     let response = proto::SyncResponse {
         message: Some(message),
     };
@@ -130,12 +134,23 @@ impl Stream<'_> {
         metrics.streams.add(1.0);
         let (pending, waiting) = mpsc::channel(IN_FLIGHT_MAX);
         let ingest = self.ingest;
+        let account = Arc::clone(&self.connection);
+        let superseded = account.superseded().clone();
+        let hard = ingest.shutdown.hard_token();
         let ended = {
             let reads = self.read(incoming, pending, answers);
-            let acknowledges = acknowledge(ingest, waiting, answers);
-            // Reading ends first; what is under way by then is still answered.
-            let (read, answered) = tokio::join!(reads, acknowledges);
-            answered.and(read)
+            let acknowledges = acknowledge(ingest, &account, waiting, answers);
+            let both = async {
+                // Reading ends first; what is under way by then is still answered.
+                let (read, answered) = tokio::join!(reads, acknowledges);
+                answered.and(read)
+            };
+            // An agent that does not take its answers holds up neither its successor nor the end.
+            tokio::select! {
+                ended = both => ended,
+                () = superseded.cancelled() => Err(taken_over()),
+                () = hard.cancelled() => Err(draining()),
+            }
         };
         metrics.streams.add(-1.0);
         tracing::info!(agent = %self.hello.agent_id, "agent's stream ended");
@@ -148,18 +163,16 @@ impl Stream<'_> {
         pending: mpsc::Sender<Pending>,
         answers: &Answers,
     ) -> Result<(), Status> {
-        let mut config = self.ingest.config.clone();
-        config.mark_unchanged();
         loop {
             let message = tokio::select! {
                 () = self.ingest.shutdown.draining() => return Err(draining()),
                 () = self.connection.superseded().cancelled() => {
-                    return Err(Status::aborted("another stream of this agent has taken over"));
+                    return Err(taken_over());
                 }
                 () = pending.closed() => return Ok(()),
-                Ok(()) = config.changed() => {
+                Ok(()) = self.config.changed() => {
                     let settings = settings(self.ingest);
-                    send(answers, proto::sync_response::Message::Settings(settings)).await?;
+                    send(answers, Answer::Settings(settings)).await?;
                     continue;
                 }
                 message = incoming.message() => message?,
@@ -219,35 +232,47 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Checks a batch and hands it to the writer.
+    /// Checks a batch and hands it to the writer. A block that cannot be used is left out and
+    /// counted; the rest of the batch, from other targets, is taken.
     async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
-        let batch = Batch::try_from(batch).map_err(|error| error.to_status())?;
+        let arrived = self.ingest.clock.monotonic();
+        let batch = Batch::try_from(batch).map_err(|error| self.wrong(&error.to_string()))?;
         let sequence = batch.sequence.get();
         self.note_gap(sequence);
-        let arrived = self.ingest.clock.monotonic();
         let mut received = Received {
             batches: 1,
             ..Received::default()
         };
+        let mut cells_left = series::limits::BLOCK_SAMPLES_MAX;
+        let mut refusal = None;
         let mut blocks = Vec::with_capacity(batch.blocks.len());
         for block in batch.blocks {
             received.bytes += block.columns.len() as u64;
-            match self.check(&block) {
+            match self.check(block, cells_left) {
                 Ok(block) => {
                     let newest = block.block.times.last().copied();
                     received.newest_sample_millis = received.newest_sample_millis.max(newest);
                     received.samples += block.block.sample_count() as u64;
+                    let cells = block.block.times.len() * block.block.columns.len();
+                    cells_left = cells_left.saturating_sub(cells);
                     blocks.push(block);
                 }
                 Err((why, reason)) => {
                     self.ingest.metrics.refused(why).inc();
-                    tracing::error!(agent = %self.hello.agent_id, sequence, reason, "batch refused");
-                    return Ok(Pending::Refused { sequence, reason });
+                    let agent = &self.hello.agent_id;
+                    tracing::error!(%agent, sequence, reason, "a block of a batch was refused");
+                    refusal = Some(reason);
                 }
             }
         }
         self.ingest.metrics.received_bytes.add(received.bytes);
-        self.connection.received(received);
+        let share = usize::try_from(received.samples).unwrap_or(usize::MAX);
+        let share = u32::try_from(share.min(super::DECODED_SAMPLES_MAX)).unwrap_or(u32::MAX);
+        let decoded = Arc::clone(&self.ingest.decoded)
+            .acquire_many_owned(share)
+            .await;
+        let decoded = decoded.map_err(|_closed| draining())?;
+        let refusal = refusal.filter(|_| blocks.is_empty());
         let arrival = Arrival {
             agent: self.hello.agent_id.as_str().to_owned(),
             mark: Mark {
@@ -257,32 +282,32 @@ impl Stream<'_> {
             generation: self.generation,
             blocks,
         };
-        let verdict = self
-            .ingest
-            .writer
-            .submit(arrival)
-            .await
-            .map_err(|_stopped| draining())?;
-        Ok(Pending::Verdict {
+        let verdict = self.ingest.writer.submit(arrival).await;
+        Ok(Pending {
             sequence,
             arrived,
-            verdict,
+            verdict: verdict.map_err(|_stopped| draining())?,
+            received,
+            refusal,
+            _decoded: decoded,
         })
     }
 
     /// Counts the sequences that the agent skipped: it lost them, and they will not come.
     fn note_gap(&mut self, sequence: u64) {
-        let missing = sequence.saturating_sub(self.last_sequence.saturating_add(1));
+        let Some(last) = self.last_sequence.replace(sequence) else {
+            return;
+        };
+        let missing = sequence.saturating_sub(last.saturating_add(1));
         if missing > 0 {
             self.ingest.metrics.missing.add(missing);
             tracing::error!(
                 agent = %self.hello.agent_id,
-                first = self.last_sequence + 1,
+                first = last + 1,
                 last = sequence - 1,
                 "the agent lost batches before it sent them"
             );
         }
-        self.last_sequence = self.last_sequence.max(sequence);
     }
 
     /// Tells the agent to wait while the writer is behind, before its queue is full and the stream
@@ -301,11 +326,15 @@ impl Stream<'_> {
             wait_millis: u64::try_from(SLOW_DOWN.as_millis()).unwrap_or(u64::MAX),
             reason: "the coordinator's writer is behind".to_owned(),
         };
-        send(answers, proto::sync_response::Message::SlowDown(slow)).await
+        send(answers, Answer::SlowDown(slow)).await
     }
 
-    fn check(&self, block: &wire::ingest::Block) -> Result<ArrivedBlock, (Refused, String)> {
-        let decoded = codec::decode_block(&block.columns)
+    fn check(
+        &self,
+        block: wire::ingest::Block,
+        cells_max: usize,
+    ) -> Result<ArrivedBlock, (Refused, String)> {
+        let decoded = codec::decode_block_within(&block.columns, cells_max)
             .map_err(|error| (Refused::Damaged, error.to_string()))?;
         let series: Option<Vec<SeriesId>> = block
             .series_refs
@@ -317,71 +346,65 @@ impl Stream<'_> {
         if series.len() != decoded.columns.len() {
             return Err(unknown("names more or fewer series than it has columns"));
         }
+        self.check_times(&decoded.times)?;
+        Ok(ArrivedBlock {
+            series,
+            received: block.columns,
+            block: decoded,
+        })
+    }
+
+    fn check_times(&self, times: &[i64]) -> Result<(), (Refused, String)> {
+        let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+            return Ok(());
+        };
         let config = self.ingest.config.borrow();
         let now = self.ingest.clock.wall_millis();
-        let millis = |duration: Duration| series::time::duration_millis(duration);
+        let millis = series::time::duration_millis;
         let newest = now.saturating_add(millis(config.ingest.future_max.as_duration()));
         let oldest = now.saturating_sub(millis(config.store.retention.as_duration()));
-        let (Some(&first), Some(&last)) = (decoded.times.first(), decoded.times.last()) else {
-            return Ok(ArrivedBlock {
-                series,
-                received: block.columns.to_vec(),
-                block: decoded,
-            });
-        };
         if first < oldest || last > newest {
             let reason =
                 format!("holds a sample at {first} or {last}, outside {oldest} to {newest}");
             return Err((Refused::TimeOutOfRange, reason));
         }
-        Ok(ArrivedBlock {
-            series,
-            received: block.columns.to_vec(),
-            block: decoded,
-        })
+        Ok(())
     }
 }
 
-/// Answers each batch when its verdict is there. Acknowledgements are cumulative, so those that
-/// are ready together go out as one.
+fn taken_over() -> Status {
+    Status::aborted("another stream of this agent has taken over")
+}
+
+/// Answers each batch when its verdict is there.
 async fn acknowledge(
     ingest: &Ingest,
+    connection: &Connection,
     mut waiting: mpsc::Receiver<Pending>,
     answers: &Answers,
 ) -> Result<(), Status> {
-    use proto::sync_response::Message as Answer;
-    while let Some(next) = waiting.recv().await {
-        match next {
-            Pending::Refused { sequence, reason } => {
-                send(
-                    answers,
-                    Answer::Refusal(proto::Refusal { sequence, reason }),
-                )
-                .await?;
+    while let Some(pending) = waiting.recv().await {
+        let verdict = pending.verdict.await.map_err(|_gone| draining())?;
+        match verdict {
+            Ok(Outcome::Taken) => connection.received(pending.received),
+            Ok(Outcome::Duplicate) => {}
+            Ok(Outcome::StaleSeries) => {
+                return Err(Status::aborted(
+                    "old series were dropped; open a new stream and define yours again",
+                ));
             }
-            Pending::Verdict {
-                sequence,
-                arrived,
-                verdict,
-            } => {
-                let verdict = verdict.await.map_err(|_gone| draining())?;
-                match verdict {
-                    Ok(Outcome::Taken | Outcome::Duplicate) => {}
-                    Ok(Outcome::StaleSeries) => {
-                        return Err(Status::aborted(
-                            "old series were dropped; open a new stream and define yours again",
-                        ));
-                    }
-                    Err(error) => return Err(error.to_status()),
-                }
-                let took = ingest.clock.monotonic().saturating_sub(arrived);
-                ingest.metrics.acknowledge_seconds.record(took);
-                let through = proto::Acknowledgement {
-                    through_sequence: sequence,
-                };
-                send(answers, Answer::Acknowledgement(through)).await?;
-            }
+            Err(error) => return Err(error.to_status()),
         }
+        let took = ingest.clock.monotonic().saturating_sub(pending.arrived);
+        ingest.metrics.acknowledge_seconds.record(took);
+        let sequence = pending.sequence;
+        let answer = match pending.refusal {
+            Some(reason) => Answer::Refusal(proto::Refusal { sequence, reason }),
+            None => Answer::Acknowledgement(proto::Acknowledgement {
+                through_sequence: sequence,
+            }),
+        };
+        send(answers, answer).await?;
     }
     Ok(())
 }

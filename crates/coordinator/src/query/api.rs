@@ -17,12 +17,16 @@ use wire::proto::query_service_server::QueryService;
 use super::StoreSource;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::status::ToStatus;
+use crate::status::{ToStatus, chain};
 
 /// Samples in one message of an answer: 16 bytes each, well under the message bound.
 const PORTION_SAMPLES: usize = 50_000;
 /// Series in one message of an answer or listing.
 const PORTION_SERIES: usize = 1000;
+
+/// Most points of a series: Prometheus allows 11,000 steps and so a point more, and Grafana asks for
+/// as many.
+const POINTS_MAX: u64 = 11_001;
 
 /// Answers questions, whoever asks: bounded in number, time and memory, cancelled when the asker
 /// goes away.
@@ -46,19 +50,105 @@ struct CancelOnDrop(Arc<Budget>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.cancel();
+        let _kept = &self.0;
     }
 }
 
 /// The time of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+pub(crate) enum When {
+    /// One point.
     At(Timestamp),
+    /// From one point to another, both inside, in steps.
     Range {
+        /// The first point.
         start: Timestamp,
+        /// The last point at most.
         end: Timestamp,
+        /// From one point to the next.
         step_millis: i64,
     },
+}
+
+/// A question.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// In PromQL.
+    pub(crate) expression: String,
+    /// Of when.
+    pub(crate) when: When,
+    /// How long the asker waits, if that is shorter than `query.timeout`.
+    pub(crate) timeout: Option<Duration>,
+    /// How far back an instant selector looks, if not as far as `query.lookback`.
+    pub(crate) lookback: Option<Duration>,
+}
+
+impl Question {
+    /// A question that leaves all else to the configuration.
+    fn new(expression: String, when: When) -> Self {
+        Self {
+            expression,
+            when,
+            timeout: None,
+            lookback: None,
+        }
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It cannot be evaluated.
+    #[error(transparent)]
+    Query(#[from] query::Error),
+    /// A listing was asked of something else than series.
+    #[error("{text:?} is not a selector")]
+    NotASelector {
+        /// What was given.
+        text: String,
+    },
+    /// It took too long.
+    #[error(
+        "no answer within {within:?} (query.timeout or the asker's own); narrow the selector or \
+         the range"
+    )]
+    Timeout {
+        /// How long it may take.
+        within: Duration,
+    },
+    /// The process goes down.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// A defect of ours.
+    #[error("the {what} panicked")]
+    Panicked {
+        /// What was being worked on.
+        what: &'static str,
+    },
+}
+
+impl Failure {
+    /// Whether the same question may be answered a little later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Query(error) => error.is_retryable(),
+            Self::ShuttingDown | Self::Timeout { .. } => true,
+            Self::NotASelector { .. } | Self::Panicked { .. } => false,
+        }
+    }
+}
+
+impl ToStatus for Failure {
+    fn to_status(&self) -> Status {
+        match self {
+            Self::Query(error) => error.to_status(),
+            Self::NotASelector { .. } => Status::invalid_argument(chain(self)),
+            Self::Timeout { .. } => Status::deadline_exceeded(chain(self)),
+            Self::ShuttingDown => Status::unavailable(chain(self)),
+            Self::Panicked { .. } => Status::internal(chain(self)),
+        }
+    }
 }
 
 impl Questions {
@@ -80,86 +170,104 @@ impl Questions {
         }
     }
 
-    fn engine(&self) -> Engine {
+    fn engine(&self, lookback: Option<Duration>) -> Engine {
         let config = &self.config.borrow().query;
+        let lookback = lookback.unwrap_or(config.lookback.as_duration());
         Engine::new(Options {
-            lookback_ms: series::time::duration_millis(config.lookback.as_duration()),
+            lookback_ms: series::time::duration_millis(lookback),
             series_max: config.series_max,
             samples_max: config.samples_max,
+            steps_max: POINTS_MAX,
             ..Options::default()
         })
     }
 
-    async fn answer(&self, expression: String, when: When) -> Result<(Answer, Duration), Status> {
+    /// The answer, and how long it took. Dropping the future cancels the query.
+    pub(crate) async fn answer(&self, question: Question) -> Result<(Answer, Duration), Failure> {
         let started = self.clock.monotonic();
-        let timeout = self.config.borrow().query.timeout.as_duration();
-        let evaluated = tokio::time::timeout(timeout, self.evaluate(expression, when)).await;
+        let mut within = self.config.borrow().query.timeout.as_duration();
+        within = question.timeout.map_or(within, |asked| within.min(asked));
+        let evaluated = tokio::time::timeout(within, self.evaluate(question)).await;
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.query_seconds.record(took);
-        let answer = evaluated.unwrap_or_else(|_elapsed| {
-            Err(Status::deadline_exceeded(format!(
-                "no answer within {timeout:?} (query.timeout); narrow the selector or the range"
-            )))
-        });
+        let answer = evaluated.unwrap_or(Err(Failure::Timeout { within }));
         answer
             .map(|answer| (answer, took))
             .inspect_err(|_| self.metrics.query_failures.inc())
     }
 
-    async fn evaluate(&self, expression: String, when: When) -> Result<Answer, Status> {
+    async fn evaluate(&self, question: Question) -> Result<Answer, Failure> {
         let permit = Arc::clone(&self.running).acquire_owned().await;
-        let permit = permit.map_err(|_closed| Status::unavailable("shutting down"))?;
-        let engine = self.engine();
+        let permit = permit.map_err(|_closed| Failure::ShuttingDown)?;
+        let engine = self.engine(question.lookback);
         let budget = Arc::new(engine.budget());
         let _cancel = CancelOnDrop(Arc::clone(&budget));
         let source = StoreSource(Arc::clone(&self.store));
         let evaluated = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            match when {
-                When::At(at) => engine.instant(&source, &expression, at, &budget),
+            let expression = &question.expression;
+            match question.when {
+                When::At(at) => engine.instant(&source, expression, at, &budget),
                 When::Range {
                     start,
                     end,
                     step_millis,
-                } => engine.range(&source, &expression, start, end, step_millis, &budget),
+                } => engine.range(&source, expression, start, end, step_millis, &budget),
             }
         });
         let evaluated = evaluated
             .await
-            .map_err(|_source| Status::internal("the query panicked"))?;
-        evaluated.map_err(|error| error.to_status())
+            .map_err(|_source| Failure::Panicked { what: "query" })?;
+        Ok(evaluated?)
     }
 
     /// Parses selectors, each to its matchers.
     fn selectors(texts: &[String]) -> Result<Vec<Vec<Matcher>>, Status> {
-        texts.iter().map(|text| selector(text)).collect()
+        let each = texts.iter().map(|text| selector(text));
+        each.collect::<Result<_, _>>()
+            .map_err(|failure| failure.to_status())
     }
 
-    fn limit(&self, asked: u32) -> usize {
+    /// How many entries a listing may have when so many are asked for; 0 asks for all.
+    pub(crate) fn limit(&self, asked: u32) -> usize {
         let max = self.config.borrow().query.listing_max;
         let limit = if asked == 0 { max } else { asked.min(max) };
         usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
-    async fn listing<T: Send + 'static>(
+    /// Reads the store's index on a thread that may block.
+    pub(crate) async fn listing<T: Send + 'static>(
         &self,
-        list: impl FnOnce(&Store) -> Listing<T> + Send + 'static,
-    ) -> Result<Listing<T>, Status> {
+        list: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         let store = Arc::clone(&self.store);
         tokio::task::spawn_blocking(move || list(&store))
             .await
-            .map_err(|_source| Status::internal("the listing panicked"))
+            .map_err(|_source| Failure::Panicked { what: "listing" })
+    }
+
+    async fn listed<T: Send + 'static>(
+        &self,
+        list: impl FnOnce(&Store) -> Listing<T> + Send + 'static,
+    ) -> Result<Listing<T>, Status> {
+        let listing = self.listing(list).await;
+        listing.map_err(|failure| failure.to_status())
+    }
+
+    async fn asked(&self, expression: String, when: When) -> Result<(Answer, Duration), Status> {
+        let answer = self.answer(Question::new(expression, when)).await;
+        answer.map_err(|failure| failure.to_status())
     }
 }
 
 /// The matchers of a plain selector such as `up{job="vllm"}`.
-fn selector(text: &str) -> Result<Vec<Matcher>, Status> {
-    let parsed = query::parse(text).map_err(|error| Status::invalid_argument(error.to_string()))?;
+pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, Failure> {
+    let parsed = query::parse(text).map_err(query::Error::from)?;
     match &parsed.unwrapped().kind {
         query::ast::Kind::Selector(selector) => Ok(selector.matchers.clone()),
-        _ => Err(Status::invalid_argument(format!(
-            "{text:?} is not a selector"
-        ))),
+        _ => Err(Failure::NotASelector {
+            text: text.to_owned(),
+        }),
     }
 }
 
@@ -273,7 +381,7 @@ impl QueryService for QueryApi {
             millis => millis,
         };
         let when = When::At(Timestamp::from_millis(millis));
-        let (answer, took) = self.0.answer(request.expression, when).await?;
+        let (answer, took) = self.0.asked(request.expression, when).await?;
         Ok(Response::new(iter(messages(answer, took))))
     }
 
@@ -289,7 +397,7 @@ impl QueryService for QueryApi {
             end: Timestamp::from_millis(request.end_millis),
             step_millis: request.step_millis,
         };
-        let (answer, took) = self.0.answer(request.expression, when).await?;
+        let (answer, took) = self.0.asked(request.expression, when).await?;
         Ok(Response::new(iter(messages(answer, took))))
     }
 
@@ -308,7 +416,7 @@ impl QueryService for QueryApi {
         let limit = self.0.limit(request.limit);
         let found = self
             .0
-            .listing(move |store| store.series(&selectors, range, limit))
+            .listed(move |store| store.series(&selectors, range, limit))
             .await?;
         let mut messages: Vec<_> = found
             .items
@@ -343,7 +451,7 @@ impl QueryService for QueryApi {
         let limit = self.0.limit(request.limit);
         let found = self
             .0
-            .listing(move |store| store.label_names(&selectors, range, limit))
+            .listed(move |store| store.label_names(&selectors, range, limit))
             .await?;
         let names = proto::LabelNamesResponse {
             names: found.items,
@@ -362,7 +470,7 @@ impl QueryService for QueryApi {
         let limit = self.0.limit(request.limit);
         let name = request.name;
         let list = move |store: &Store| store.label_values(&name, &selectors, range, limit);
-        let found = self.0.listing(list).await?;
+        let found = self.0.listed(list).await?;
         let values = proto::LabelValuesResponse {
             values: found.items,
             truncated: found.truncated,

@@ -202,7 +202,7 @@ fn examine(
     disk.read_at(&name, 0, &mut bytes)
         .map_err(Error::disk("read", &name))?;
     let head_is_good = match read_head(&bytes) {
-        FoundHead::Good(head) if head.epoch == epoch && head.first == first => true,
+        FoundHead::Good(head) if head.epoch <= epoch && head.first == first => true,
         FoundHead::Good(_) => {
             finding.repair = Repair::SetAside;
             return Ok(finding);
@@ -268,7 +268,7 @@ fn all_losses(findings: &[Finding], floor: u64) -> Vec<Loss> {
         .collect()
 }
 
-/// The epoch of the file, or of the segments if the file is lost, or a new one.
+/// The epoch of the file, or the latest of the segments if the file is lost, or a new one.
 fn find_epoch(
     disk: &mut dyn Disk,
     config: &Config,
@@ -286,8 +286,7 @@ fn find_epoch(
         match disk.read_at(&name, 0, &mut head) {
             Ok(()) => {
                 if let FoundHead::Good(head) = read_head(&head) {
-                    found = Some(head.epoch);
-                    break;
+                    found = found.max(Some(head.epoch));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}

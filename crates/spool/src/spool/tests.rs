@@ -121,6 +121,65 @@ fn at_the_bound_the_oldest_go_and_the_loss_is_kept_until_it_is_told() {
 }
 
 #[test]
+fn a_new_epoch_keeps_the_records_and_their_numbers_over_a_restart() {
+    for loses_the_file in [false, true] {
+        let (mut disk, mut spool) = filled(12);
+        spool.acknowledge_through(2).unwrap();
+        spool.append(&[12; 68]).unwrap();
+        let error = spool.begin_epoch(CONFIG.epoch_if_new).unwrap_err();
+        assert!(matches!(error, Error::EpochNotLater { got: 42, now: 42 }));
+        spool.begin_epoch(77).unwrap();
+        assert_eq!(spool.epoch(), 77);
+        assert_eq!(spool.append(b"later").unwrap(), 14);
+        spool.sync().unwrap();
+        drop(spool);
+        if loses_the_file {
+            disk.remove(EPOCH_FILE).unwrap();
+        }
+        let (mut spool, recovery) = open(&disk);
+        assert_eq!(
+            (spool.epoch(), recovery.losses, recovery.set_aside),
+            (77, vec![], vec![])
+        );
+        assert_eq!(sequences(&mut spool), (3..=14).collect::<Vec<_>>());
+        spool.acknowledge_through(14).unwrap();
+        assert_eq!(spool.append(b"x").unwrap(), 15);
+    }
+}
+
+#[test]
+fn a_new_epoch_that_finds_no_room_can_be_begun_again() {
+    let (disk, mut spool) = filled(3);
+    disk.set_room(Some(20));
+    assert!(spool.begin_epoch(77).unwrap_err().is_retryable());
+    disk.set_room(Some(29));
+    assert!(spool.begin_epoch(78).unwrap_err().is_retryable());
+    drop(spool);
+    disk.set_room(None);
+    let (mut spool, recovery) = open(&disk);
+    assert_eq!((spool.epoch(), recovery.set_aside), (78, vec![]));
+    spool.begin_epoch(79).unwrap();
+    assert_eq!(sequences(&mut spool), [1, 2, 3]);
+}
+
+#[test]
+fn a_segment_of_a_later_epoch_belongs_to_another_spool() {
+    let (mut disk, spool) = filled(3);
+    drop(spool);
+    let head = head_bytes(&Head {
+        first: 4,
+        epoch: 43,
+    });
+    disk.replace(&segment_name(4), &head).unwrap();
+    let (mut spool, recovery) = open(&disk);
+    assert_eq!(
+        recovery.set_aside,
+        [format!("damaged/{}.0", segment_name(4))]
+    );
+    assert_eq!(sequences(&mut spool), [1, 2, 3]);
+}
+
+#[test]
 fn a_torn_tail_is_cut_at_the_last_good_record() {
     let (disk, spool) = filled(3);
     drop(spool);

@@ -1207,7 +1207,8 @@ pub struct SeriesPortion {
 pub struct ResultSeries {
     #[prost(message, repeated, tag = "1")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
-    /// As many times as values, ascending. An instant vector has one of each.
+    /// As many times as values, ascending. An instant vector has one of each. A series that is too
+    /// long for one message comes in parts, one right after the other, with the same labels.
     #[prost(int64, repeated, tag = "2")]
     pub times_millis: ::prost::alloc::vec::Vec<i64>,
     #[prost(double, repeated, tag = "3")]

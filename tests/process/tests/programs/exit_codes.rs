@@ -10,9 +10,16 @@ use process_tests::{SOON, within};
 async fn check(program: &str, arguments: &[&str], code: i32, says: &[&str]) {
     let output = run(program, arguments).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{program} {arguments:?}: {said}");
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{program} {arguments:?}: {said}"
+    );
     for part in says {
-        assert!(said.contains(part), "{program} {arguments:?} does not say {part:?}: {said}");
+        assert!(
+            said.contains(part),
+            "{program} {arguments:?} does not say {part:?}: {said}"
+        );
     }
 }
 
@@ -23,7 +30,13 @@ async fn wrong_usage_is_2() {
     let file = file.to_str().unwrap();
     for program in ["vedette-agent", "vedette-coordinator"] {
         check(program, &["--no-such-flag"], 2, &["--no-such-flag"]).await;
-        check(program, &["--config", "/nowhere/some.toml"], 2, &["/nowhere/some.toml"]).await;
+        check(
+            program,
+            &["--config", "/nowhere/some.toml"],
+            2,
+            &["/nowhere/some.toml"],
+        )
+        .await;
         std::fs::write(file, "[log\n").unwrap();
         check(program, &["--config", file], 2, &["some.toml:1"]).await;
         // Not even a good start: the key is not there, but a rollback must not stop a fleet.
@@ -38,12 +51,30 @@ async fn wrong_usage_is_2() {
     }
     std::fs::write(file, "sync_interval = \"5ms\"\ncollect_interval = \"1s\"\n").unwrap();
     check("vedette-agent", &["--config", file], 2, &["sync_interval"]).await;
-    check("vedette-agent", &["--agent-id", "not a name"], 2, &["agent_id"]).await;
+    check(
+        "vedette-agent",
+        &["--agent-id", "not a name"],
+        2,
+        &["agent_id"],
+    )
+    .await;
     std::fs::write(file, "[store]\nretention = \"1h\"\n").unwrap();
     let says = ["store.retention"];
     check("vedette-coordinator", &["--config", file], 2, &says).await;
-    check("vedette-coordinator", &["check-config", "--config", file], 2, &says).await;
-    check("vedette-coordinator", &["--grpc-listen", "nowhere"], 2, &["nowhere"]).await;
+    check(
+        "vedette-coordinator",
+        &["check-config", "--config", file],
+        2,
+        &says,
+    )
+    .await;
+    check(
+        "vedette-coordinator",
+        &["--grpc-listen", "nowhere"],
+        2,
+        &["nowhere"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -53,30 +84,65 @@ async fn what_failed_is_1() {
     let mine = folder.path().join("data");
     let (mine, grpc) = (mine.to_str().unwrap(), coordinator.grpc.to_string());
     let free = "127.0.0.1:0";
-    let arguments = ["--data-dir", mine, "--grpc-listen", &grpc, "--http-listen", free];
+    let arguments = [
+        "--data-dir",
+        mine,
+        "--grpc-listen",
+        &grpc,
+        "--http-listen",
+        free,
+    ];
     let says = ["grpc_listen", &grpc, "is it in use?"];
     check("vedette-coordinator", &arguments, 1, &says).await;
     let theirs = coordinator.data_dir();
     let theirs = theirs.to_str().unwrap();
-    let arguments = ["--data-dir", theirs, "--grpc-listen", free, "--http-listen", free];
+    let arguments = [
+        "--data-dir",
+        theirs,
+        "--grpc-listen",
+        free,
+        "--http-listen",
+        free,
+    ];
     let says = [theirs, "is another coordinator running on it?"];
     check("vedette-coordinator", &arguments, 1, &says).await;
     // A folder that cannot be made: below a file.
     let below = coordinator.config_file().join("data");
     let arguments = ["--data-dir", below.to_str().unwrap(), "--grpc-listen", free];
-    check("vedette-coordinator", &arguments, 1, &["making the data folder"]).await;
+    check(
+        "vedette-coordinator",
+        &arguments,
+        1,
+        &["making the data folder"],
+    )
+    .await;
     // Nobody was disturbed by any of this.
-    assert_eq!(coordinator.metric("vedette_coordinator_streams").await, Some(0.0));
+    assert_eq!(
+        coordinator.metric("vedette_coordinator_streams").await,
+        Some(0.0)
+    );
 }
 
 #[tokio::test]
 async fn two_agents_do_not_share_a_spool() {
     let targets = Targets::serve(&[TARGET]).await;
-    let config = format!("collect_interval = \"1s\"\n{}\n{NO_COLLECTORS}", targets.setting());
+    let config = format!(
+        "collect_interval = \"1s\"\n{}\n{NO_COLLECTORS}",
+        targets.setting()
+    );
     // Nobody listens there; an agent goes on collecting all the same.
     let mut first = Agent::start("first", "http://127.0.0.1:9", &config);
-    within(SOON, "the first to be up", || async { targets.served().first().copied() }).await;
+    within(SOON, "the first to be up", || async {
+        targets.served().first().copied()
+    })
+    .await;
     let arguments: Vec<&str> = first.arguments().iter().map(String::as_str).collect();
-    check("vedette-agent", &arguments, 1, &["is another agent running on it?"]).await;
+    check(
+        "vedette-agent",
+        &arguments,
+        1,
+        &["is another agent running on it?"],
+    )
+    .await;
     first.kill().await;
 }

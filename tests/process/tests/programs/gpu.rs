@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use process_tests::agent::Agent;
-use process_tests::ask::{channel, events, single};
+use process_tests::ask::{channel, events, millis, single};
 use process_tests::coordinator::Coordinator;
 use process_tests::{SOON, now_millis, within};
 use tempfile::TempDir;
@@ -26,13 +26,25 @@ impl Gpus {
         std::fs::write(folder.path().join("test.story"), story).unwrap();
         let gpus = Self { folder };
         let output = Command::new("cc")
-            .args(["-std=c11", "-O1", "-shared", "-fPIC", "-pthread", "-Wl,-z,nodelete", "-o"])
+            .args([
+                "-std=c11",
+                "-O1",
+                "-shared",
+                "-fPIC",
+                "-pthread",
+                "-Wl,-z,nodelete",
+                "-o",
+            ])
             .arg(gpus.path("libnvidia-ml.so.1"))
             .arg(sources.join("nvml_stand_in.c"))
             .output()
             .await
             .expect("a C compiler is needed to build the stand-in library");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         gpus
     }
 
@@ -63,7 +75,9 @@ async fn a_gpu_that_falls_off_the_bus_is_known_within_2_seconds() {
     let fault = within(SOON, "the fault", || async {
         let events = events(&channel, "falling").await;
         let is_fault = |kind: &str| kind == "gpu_xid";
-        events.into_iter().find(|one| one.event.as_ref().is_some_and(|e| is_fault(&e.kind)))
+        events
+            .into_iter()
+            .find(|one| one.event.as_ref().is_some_and(|e| is_fault(&e.kind)))
     })
     .await;
     let events = events(&channel, "falling").await;
@@ -71,15 +85,25 @@ async fn a_gpu_that_falls_off_the_bus_is_known_within_2_seconds() {
         let kinds = events.iter().filter_map(|one| one.event.as_ref());
         kinds.filter(|event| event.kind == kind).count()
     };
-    assert_eq!((of_kind("gpu_xid"), of_kind("agent_started")), (1, 1), "{events:?}");
+    assert_eq!(
+        (of_kind("gpu_xid"), of_kind("agent_started")),
+        (1, 1),
+        "{events:?}"
+    );
     let event = fault.event.unwrap();
-    assert_eq!((event.labels["xid"].as_str(), event.labels["gpu"].as_str()), ("79", "3"));
+    assert_eq!(
+        (event.labels["xid"].as_str(), event.labels["gpu"].as_str()),
+        ("79", "3")
+    );
     assert_eq!(event.severity, "critical");
     assert!(event.summary.contains("XID 79"), "{event:?}");
     // It happened 3 s after the agent opened the driver, which it did after it was started.
     assert!(event.at_millis >= before + 3000, "{event:?}");
     let took = fault.recorded_millis - event.at_millis;
-    assert!((0..=URGENT_MILLIS).contains(&took), "recorded {took} ms after it was seen");
+    assert!(
+        (0..=URGENT_MILLIS).contains(&took),
+        "recorded {took} ms after it was seen"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,11 +124,14 @@ async fn a_driver_that_hangs_does_not_slow_the_host_collector() {
     .await;
     // Ten seconds in which the driver was silent throughout, and their samples of the host. One is
     // granted to a machine that is too busy.
-    let at = (at * 1000.0).round() as i64;
+    let at = millis(at);
     let silent = single(&channel, &format!("min_over_time({unresponsive}[10s])"), at).await;
     assert!(silent > Some(0.0), "{silent:?}");
     let samples = single(&channel, "count_over_time(node_load1[10s])", at).await;
-    assert!(samples >= Some(9.0), "{samples:?} samples of the host in 10 s");
+    assert!(
+        samples >= Some(9.0),
+        "{samples:?} samples of the host in 10 s"
+    );
     // And it comes back by itself.
     std::fs::write(gpus.path("release"), "").unwrap();
     within(SOON, "the driver to answer again", || async {

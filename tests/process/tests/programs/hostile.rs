@@ -1,7 +1,5 @@
 //! Clients that say what they may not: each is told so, and nobody else notices.
 
-use std::time::Duration;
-
 use process_tests::agent::{Agent, NO_COLLECTORS};
 use process_tests::ask::{channel, node, single};
 use process_tests::coordinator::Coordinator;
@@ -32,7 +30,9 @@ fn hello() -> Hello {
 /// Definitions of `count` series from number `first` on.
 fn definitions(first: u32, count: u32) -> Message {
     let name = |number: u32| Labels::with_name("hostile", &[("number", &number.to_string())]);
-    let labels: Vec<Labels> = (first..first + count).map(|number| name(number).unwrap()).collect();
+    let labels: Vec<Labels> = (first..first + count)
+        .map(|number| name(number).unwrap())
+        .collect();
     let mut list = Vec::new();
     codec::encode_labels_list(&labels, &vec![MetricKind::Gauge; labels.len()], &mut list);
     Message::Definitions(SeriesDefinitions {
@@ -79,7 +79,11 @@ impl Stream {
     async fn silent(channel: &Channel) -> Self {
         let (requests, outgoing) = mpsc::channel(16);
         let mut client = IngestServiceClient::new(channel.clone());
-        let answers = client.sync(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
+        let answers = client
+            .sync(ReceiverStream::new(outgoing))
+            .await
+            .unwrap()
+            .into_inner();
         Self { requests, answers }
     }
 
@@ -128,7 +132,10 @@ impl Stream {
     async fn ended(&mut self, code: Code, why: &str) {
         let status = self.answer().await.expect_err("the end of the stream");
         assert_eq!(status.code(), code, "{status:?}");
-        assert!(status.message().contains(why), "{status:?} does not say {why:?}");
+        assert!(
+            status.message().contains(why),
+            "{status:?} does not say {why:?}"
+        );
     }
 }
 
@@ -142,7 +149,10 @@ async fn who_breaks_the_protocol_is_told_and_nobody_else_notices() {
         let good = node(&channel, "good").await.unwrap();
         good.map_or(0, |node| node.batches_total)
     };
-    within(SOON, "a first batch", || async { (batches().await > 0).then_some(()) }).await;
+    within(SOON, "a first batch", || async {
+        (batches().await > 0).then_some(())
+    })
+    .await;
     let before = good.account().last_acknowledged();
 
     wrong_greetings(&channel).await;
@@ -161,13 +171,36 @@ async fn who_breaks_the_protocol_is_told_and_nobody_else_notices() {
     assert_eq!(coordinator.terminate().await, Some(0));
 }
 
+/// What is wrong with a greeting.
+type Change = fn(&mut Hello);
+
 async fn wrong_greetings(channel: &Channel) {
-    let cases: [(fn(&mut Hello), Code, &str); 6] = [
-        (|hello| hello.protocol = 2, Code::FailedPrecondition, "protocol 2 is not spoken"),
-        (|hello| hello.agent_id = "not a name".to_owned(), Code::InvalidArgument, "agent_id"),
-        (|hello| hello.agent_id.clear(), Code::InvalidArgument, "agent_id is missing"),
-        (|hello| hello.epoch = 0, Code::InvalidArgument, "epoch is missing"),
-        (|hello| hello.version = "v".repeat(65), Code::InvalidArgument, "version"),
+    let cases: [(Change, Code, &str); 6] = [
+        (
+            |hello| hello.protocol = 2,
+            Code::FailedPrecondition,
+            "protocol 2 is not spoken",
+        ),
+        (
+            |hello| hello.agent_id = "not a name".to_owned(),
+            Code::InvalidArgument,
+            "agent_id",
+        ),
+        (
+            |hello| hello.agent_id.clear(),
+            Code::InvalidArgument,
+            "agent_id is missing",
+        ),
+        (
+            |hello| hello.epoch = 0,
+            Code::InvalidArgument,
+            "epoch is missing",
+        ),
+        (
+            |hello| hello.version = "v".repeat(65),
+            Code::InvalidArgument,
+            "version",
+        ),
         (
             |hello| drop(hello.labels.insert("no label".to_owned(), String::new())),
             Code::InvalidArgument,
@@ -183,7 +216,9 @@ async fn wrong_greetings(channel: &Channel) {
     }
     let mut stream = Stream::silent(channel).await;
     stream.say(batch(1, &[], now_millis())).await;
-    stream.ended(Code::InvalidArgument, "the first message is no hello").await;
+    stream
+        .ended(Code::InvalidArgument, "the first message is no hello")
+        .await;
     let mut stream = Stream::silent(channel).await;
     stream.ended(Code::DeadlineExceeded, "no hello").await;
 }
@@ -195,12 +230,32 @@ async fn broken_streams(channel: &Channel) {
     });
     let now = now_millis();
     let cases = [
-        (vec![definitions(1, 5)], Code::InvalidArgument, "leave a gap"),
-        (vec![definitions(0, 5), definitions(4, 5)], Code::InvalidArgument, "leave a gap"),
+        (
+            vec![definitions(1, 5)],
+            Code::InvalidArgument,
+            "leave a gap",
+        ),
+        (
+            vec![definitions(0, 5), definitions(4, 5)],
+            Code::InvalidArgument,
+            "leave a gap",
+        ),
         (vec![garbage], Code::InvalidArgument, "do not decode"),
-        (vec![definitions(0, 1001)], Code::ResourceExhausted, "ingest.series_per_stream_max"),
-        (vec![Message::Hello(hello())], Code::InvalidArgument, "a second hello"),
-        (vec![batch(0, &[], now)], Code::InvalidArgument, "batch.sequence is missing"),
+        (
+            vec![definitions(0, 1001)],
+            Code::ResourceExhausted,
+            "ingest.series_per_stream_max",
+        ),
+        (
+            vec![Message::Hello(hello())],
+            Code::InvalidArgument,
+            "a second hello",
+        ),
+        (
+            vec![batch(0, &[], now)],
+            Code::InvalidArgument,
+            "batch.sequence is missing",
+        ),
         (
             vec![raw_batch(1, &[], vec![0; wire::MESSAGE_BYTES_MAX + 1])],
             Code::OutOfRange,
@@ -217,7 +272,8 @@ async fn broken_streams(channel: &Channel) {
     // Of two streams of one agent the newer stays.
     let mut old = Stream::welcomed(channel).await;
     let _new = Stream::welcomed(channel).await;
-    old.ended(Code::Aborted, "another stream of this agent").await;
+    old.ended(Code::Aborted, "another stream of this agent")
+        .await;
 }
 
 async fn refused_batches(coordinator: &Coordinator, channel: &Channel) {
@@ -246,7 +302,9 @@ async fn refused_batches(coordinator: &Coordinator, channel: &Channel) {
         stream.say(raw_batch(4, &[0, 1], damaged)).await;
         stream.refused(4, "").await;
     }
-    stream.say(raw_batch(4, &[0, 1], columns[..columns.len() / 2].to_vec())).await;
+    stream
+        .say(raw_batch(4, &[0, 1], columns[..columns.len() / 2].to_vec()))
+        .await;
     stream.refused(4, "").await;
     assert_eq!(refused("damaged").await, columns.len() as f64 + 1.0);
     for at in [now + hour, i64::MAX, now - 100 * 24 * hour, i64::MIN] {
@@ -263,7 +321,11 @@ async fn refused_batches(coordinator: &Coordinator, channel: &Channel) {
     }
     assert_eq!(coordinator.metric(taken).await, Some(duplicates + 2.0));
     let count = single(channel, "sum(count_over_time(hostile[1h]))", now + 1000).await;
-    assert_eq!(count, Some(1.0), "of all that was sent, one sample was good");
+    assert_eq!(
+        count,
+        Some(1.0),
+        "of all that was sent, one sample was good"
+    );
     assert_eq!(single(channel, "hostile", now).await, Some(2.0));
 }
 
@@ -283,24 +345,37 @@ async fn wrong_events(channel: &Channel) {
     let cases = [
         (vec![event(|_| {})], "the first message is no hello"),
         (
-            vec![Message::Hello(hello()), event(|event| event.kind = "party".to_owned())],
+            vec![
+                Message::Hello(hello()),
+                event(|event| event.kind = "party".to_owned()),
+            ],
             "event.kind",
         ),
         (
-            vec![Message::Hello(hello()), event(|event| event.summary = "x".repeat(2000))],
+            vec![
+                Message::Hello(hello()),
+                event(|event| event.summary = "x".repeat(2000)),
+            ],
             "event.summary",
         ),
-        (vec![Message::Hello(hello()), Message::Hello(hello())], "an event was expected"),
+        (
+            vec![Message::Hello(hello()), Message::Hello(hello())],
+            "an event was expected",
+        ),
     ];
     for (messages, why) in cases {
         let requests = messages.into_iter().map(|message| proto::UrgentRequest {
             message: Some(message),
         });
         let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
-        let answers = IngestServiceClient::new(channel.clone()).urgent(requests).await;
-        let answer = tokio::time::timeout(Duration::from_secs(60), answers.unwrap().into_inner().message());
+        let mut client = IngestServiceClient::new(channel.clone());
+        let mut answers = client.urgent(requests).await.unwrap().into_inner();
+        let answer = tokio::time::timeout(SOON, answers.message());
         let status = answer.await.unwrap().unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-        assert!(status.message().contains(why), "{status:?} does not say {why:?}");
+        assert!(
+            status.message().contains(why),
+            "{status:?} does not say {why:?}"
+        );
     }
 }

@@ -11,7 +11,9 @@ use tonic::transport::Channel;
 
 /// The pages of the target that are stored, by their numbers.
 async fn stored_pages(channel: &Channel) -> Vec<f64> {
-    let mut series = instant(channel, &format!("{SCRAPE}[1h]"), now_millis()).await.unwrap();
+    let mut series = instant(channel, &format!("{SCRAPE}[1h]"), now_millis())
+        .await
+        .unwrap();
     assert!(series.len() < 2, "{series:?}");
     series.pop().map(|series| series.values).unwrap_or_default()
 }
@@ -45,7 +47,10 @@ async fn sigterm_drains_both_and_the_last_samples_are_there() {
     assert_eq!(agent.terminate().await, Some(0));
     let channel = channel(&coordinator);
     let stored = stored_pages(&channel).await;
-    assert!(stored.starts_with(&all_but_the_last(served)), "{served} served, {stored:?} stored");
+    assert!(
+        stored.starts_with(&all_but_the_last(served)),
+        "{served} served, {stored:?} stored"
+    );
     assert_eq!(agent.account().complaints, Vec::<String>::new());
     within(SOON, "the stream to end", || async {
         let known = node(&channel, "drained").await.unwrap().unwrap();
@@ -75,7 +80,10 @@ async fn what_a_drain_cannot_deliver_waits_in_the_spool() {
     agent.restart();
     let (channel, expected) = (channel(&coordinator), all_but_the_last(served));
     within(SOON, "the pages of the first life", || async {
-        stored_pages(&channel).await.starts_with(&expected).then_some(())
+        stored_pages(&channel)
+            .await
+            .starts_with(&expected)
+            .then_some(())
     })
     .await;
 }
@@ -127,7 +135,9 @@ async fn a_reload_reaches_the_agents_and_a_broken_file_changes_nothing() {
     // A key of a later version does not stop a reload; it is counted.
     coordinator.configure(&format!("{}later = true\n", every("1h")));
     coordinator.reload();
-    coordinator.metric_reaches("vedette_coordinator_config_unknown_keys", 1.0).await;
+    coordinator
+        .metric_reaches("vedette_coordinator_config_unknown_keys", 1.0)
+        .await;
     within(SOON, "the agent to keep to an hour again", || async {
         is_quiet(&channel).await.then_some(())
     })

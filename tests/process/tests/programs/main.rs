@@ -1,5 +1,13 @@
 //! What the programs promise, held by running them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::float_cmp,
+    reason = "a helper fails its test by panicking; what a run came to is printed; counts are exact"
+)]
+
 mod answers;
 mod exit_codes;
 mod gpu;

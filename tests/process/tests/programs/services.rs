@@ -40,7 +40,10 @@ async fn every_service_says_that_it_serves_until_the_drain() {
         assert_eq!(first.status(), ServingStatus::Serving, "{service}");
         watches.push((service, watch));
     }
-    let unknown = client.check(about("vedette.v1.NoService")).await.unwrap_err();
+    let unknown = client
+        .check(about("vedette.v1.NoService"))
+        .await
+        .unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
     // Whoever watches does not hold up the end, and hears of it.
     assert_eq!(coordinator.terminate().await, Some(0));
@@ -59,12 +62,17 @@ async fn reflection_tells_the_whole_contract() {
     let mut client = ServerReflectionClient::new(channel(&coordinator));
     let mut questions = vec![MessageRequest::ListServices(String::new())];
     questions.extend(SERVICES.map(|name| MessageRequest::FileContainingSymbol(name.to_owned())));
-    let requests = questions.into_iter().map(|question| ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(question),
-    });
+    let requests = questions
+        .into_iter()
+        .map(|question| ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(question),
+        });
     let requests: Vec<_> = requests.collect();
-    let answers = client.server_reflection_info(tokio_stream::iter(requests)).await.unwrap();
+    let answers = client
+        .server_reflection_info(tokio_stream::iter(requests))
+        .await
+        .unwrap();
     let answers: Vec<_> = answers.into_inner().collect().await;
     let mut files = 0;
     for answer in answers {
@@ -72,7 +80,10 @@ async fn reflection_tells_the_whole_contract() {
             MessageResponse::ListServicesResponse(list) => {
                 let names: Vec<String> = list.service.into_iter().map(|one| one.name).collect();
                 for name in SERVICES.into_iter().chain(["grpc.health.v1.Health"]) {
-                    assert!(names.iter().any(|known| known == name), "{name} not in {names:?}");
+                    assert!(
+                        names.iter().any(|known| known == name),
+                        "{name} not in {names:?}"
+                    );
                 }
             }
             MessageResponse::FileDescriptorResponse(file) => {
@@ -99,19 +110,42 @@ async fn the_command_line_shows_nodes_events_and_a_healthy_fleet() {
     let nodes = vedette(&coordinator, &["nodes", "--format", "json"]).await;
     let nodes: Value = serde_json::from_str(&nodes).unwrap();
     assert_eq!(nodes.as_array().unwrap().len(), 1, "{nodes}");
-    assert_eq!((&nodes[0]["id"], &nodes[0]["labels"]["rack"]), (&"shown".into(), &"r7".into()));
-    let events = vedette(&coordinator, &["events", "--agent", "shown", "--format", "json"]).await;
+    assert_eq!(
+        (&nodes[0]["id"], &nodes[0]["labels"]["rack"]),
+        (&"shown".into(), &"r7".into())
+    );
+    let events = vedette(
+        &coordinator,
+        &["events", "--agent", "shown", "--format", "json"],
+    )
+    .await;
     let events: Value = serde_json::from_str(&events).unwrap();
     assert_eq!(events[0]["kind"], "agent_started", "{events}");
-    let nobody = vedette(&coordinator, &["events", "--agent", "nobody", "--format", "json"]).await;
-    assert_eq!(serde_json::from_str::<Value>(&nobody).unwrap(), Value::Array(Vec::new()));
+    let nobody = vedette(
+        &coordinator,
+        &["events", "--agent", "nobody", "--format", "json"],
+    )
+    .await;
+    assert_eq!(
+        serde_json::from_str::<Value>(&nobody).unwrap(),
+        Value::Array(Vec::new())
+    );
     let summary = vedette(&coordinator, &["summary"]).await;
     assert!(summary.contains("1 of 1 connected"), "{summary}");
     let data_dir = coordinator.data_dir();
-    let words = ["doctor", "--format", "json", "--data-dir", data_dir.to_str().unwrap()];
+    let words = [
+        "doctor",
+        "--format",
+        "json",
+        "--data-dir",
+        data_dir.to_str().unwrap(),
+    ];
     let findings: Value = serde_json::from_str(&vedette(&coordinator, &words).await).unwrap();
     let findings = findings.as_array().unwrap();
     assert!(findings.len() > 3, "{findings:?}");
-    assert!(findings.iter().all(|finding| finding["level"] != "fail"), "{findings:?}");
+    assert!(
+        findings.iter().all(|finding| finding["level"] != "fail"),
+        "{findings:?}"
+    );
     assert_eq!(agent.account().complaints, Vec::<String>::new());
 }

@@ -123,20 +123,23 @@ impl World {
     }
 
     /// Goes on for a while: to any moment, or to just after a batch was spooled, when it is on its
-    /// way.
+    /// way, or to just after one was acknowledged, when nothing may be left to do.
     async fn moment(&mut self) {
         self.pause(200, 1000).await;
-        if self.chance.once_in(2) {
-            return;
-        }
-        let before = self.agent.process().log().matches("\"spooled\"").count();
-        let next_batch = async {
-            while self.agent.process().log().matches("\"spooled\"").count() == before {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+        let step = match self.chance.under(3) {
+            0 => return,
+            1 => "\"spooled\"",
+            _ => "\"acknowledged\"",
+        };
+        let steps = || self.agent.process().log().matches(step).count();
+        let before = steps();
+        let next = async {
+            while steps() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         // Without one, this is any moment too.
-        drop(tokio::time::timeout(Duration::from_secs(3), next_batch).await);
+        drop(tokio::time::timeout(Duration::from_secs(3), next).await);
         self.pause(0, 12).await;
     }
 
@@ -183,6 +186,11 @@ impl World {
             self.durable
         );
         self.durable = durable;
+        let missing = self
+            .coordinator
+            .metric("vedette_coordinator_missing_batches_total")
+            .await;
+        assert_eq!(missing, Some(0.0), "batches never came");
     }
 
     /// Waits until both have found each other again, and ends the agent in good order.

@@ -1,0 +1,99 @@
+//! What a disk that fails costs, to the sample.
+
+use spool::{Config, MemoryDisk};
+
+use super::*;
+
+const CONFIG: Config = Config {
+    bytes_max: 2048,
+    segment_bytes: 512,
+    epoch_if_new: 42,
+};
+
+fn outbox() -> (MemoryDisk, Outbox, Arc<Metrics>) {
+    let disk = MemoryDisk::default();
+    let (spool, _) = Spool::open(disk.clone(), CONFIG).unwrap();
+    let metrics = Metrics::new();
+    (disk, Outbox::new(spool, Arc::clone(&metrics)), metrics)
+}
+
+fn record(bytes: usize, samples: u64) -> Record {
+    Record {
+        bytes: vec![7; bytes],
+        samples,
+        stale: 0,
+    }
+}
+
+async fn sequences(outbox: &Outbox) -> Vec<u64> {
+    let records = outbox.read_from(1, usize::MAX).await.unwrap();
+    records.into_iter().map(|(sequence, _)| sequence).collect()
+}
+
+#[tokio::test]
+async fn a_record_that_is_refused_does_not_keep_the_others_out() {
+    let (_, outbox, metrics) = outbox();
+    let records = vec![record(10, 1), record(4096, 20), record(10, 300)];
+    let error = outbox.put(records).await.unwrap_err();
+    assert_eq!((error.batches, error.samples), (1, 20));
+    assert!(!error.is_retryable());
+    assert_eq!(sequences(&outbox).await, [1, 2]);
+    assert_eq!(metrics.spooled_samples.get(), 301);
+    assert_eq!(outbox.pending(), 2);
+    // Whoever waits for records is told.
+    outbox.fresh().notified().await;
+}
+
+#[tokio::test]
+async fn what_is_taken_in_before_the_disk_is_full_is_durable() {
+    let (disk, outbox, _) = outbox();
+    disk.set_room(Some(30));
+    let error = outbox
+        .put(vec![record(10, 1), record(10, 20), record(10, 300)])
+        .await
+        .unwrap_err();
+    assert_eq!((error.batches, error.samples), (2, 320));
+    assert!(error.is_retryable());
+    assert_eq!(sequences(&outbox).await, [1]);
+    outbox.fresh().notified().await;
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_missing() {
+    let (disk, outbox, _) = outbox();
+    disk.fail_syncs(1);
+    let error = outbox.put(vec![record(10, 1)]).await.unwrap_err();
+    assert_eq!((error.batches, error.samples), (0, 0));
+    outbox.put(vec![record(10, 1)]).await.unwrap();
+    assert_eq!(sequences(&outbox).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_loss_counts_once_even_when_the_disk_takes_no_note_of_it() {
+    let (disk, outbox, metrics) = outbox();
+    let full = || record(460, 1);
+    outbox.put(vec![full(), full(), full(), full()]).await.unwrap();
+    assert_eq!(metrics.spool_lost.get(), 0);
+    // Enough for the note that a segment was dropped, but not for the one that it was told.
+    disk.set_room(Some(60 + 28));
+    let _refused = outbox.put(vec![full()]).await.unwrap_err();
+    for _ in 0..3 {
+        outbox.read_from(1, 1).await.unwrap();
+    }
+    assert_eq!(metrics.spool_lost.get(), 0);
+    disk.set_room(None);
+    for _ in 0..3 {
+        outbox.read_from(1, 1).await.unwrap();
+    }
+    assert_eq!(metrics.spool_lost.get(), 1);
+}
+
+#[tokio::test]
+async fn a_new_epoch_is_later_whatever_the_clock_says_and_keeps_what_is_pending() {
+    let (_, outbox, _) = outbox();
+    outbox.put(vec![record(10, 1)]).await.unwrap();
+    assert_eq!(outbox.begin_epoch(7).await.unwrap(), 43);
+    assert_eq!(outbox.begin_epoch(1000).await.unwrap(), 1000);
+    assert_eq!((outbox.epoch(), outbox.pending()), (1000, 1));
+    assert_eq!(sequences(&outbox).await, [1]);
+}

@@ -1,0 +1,176 @@
+//! `query` and `query_range`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use query::answer::Statistics;
+use query::{Answer, Value};
+use series::Timestamp;
+
+use super::Http;
+use super::failed::Failed;
+use super::json::Json;
+use super::params::Params;
+use super::reply::{Notes, reply};
+use crate::query::{Question, When};
+
+/// Most steps of a range query, as in Prometheus.
+const STEPS_MAX: i64 = 11_000;
+
+/// The value of an expression at one time.
+pub(super) async fn query(State(http): State<Http>, params: Params) -> Result<Response, Failed> {
+    let limit = params.limit()?;
+    let now = Timestamp::from_millis(http.clock.wall_millis());
+    let when = When::At(params.time_or("time", now)?);
+    answer(&http, &params, when, limit).await
+}
+
+/// The values of an expression over a range of time.
+pub(super) async fn query_range(
+    State(http): State<Http>,
+    params: Params,
+) -> Result<Response, Failed> {
+    let limit = params.limit()?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        let why = "end timestamp must not be before start time";
+        return Err(Failed::parameter("end", why));
+    }
+    let step_millis = params.millis("step")?;
+    if step_millis <= 0 {
+        let why = "zero or negative query resolution step widths are not accepted. Try a positive \
+                   integer";
+        return Err(Failed::parameter("step", why));
+    }
+    if end.millis_since(start) / step_millis > STEPS_MAX {
+        return Err(Failed::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ));
+    }
+    let when = When::Range {
+        start,
+        end,
+        step_millis,
+    };
+    answer(&http, &params, when, limit).await
+}
+
+async fn answer(
+    http: &Http,
+    params: &Params,
+    when: When,
+    limit: usize,
+) -> Result<Response, Failed> {
+    let question = Question {
+        expression: params.get("query").to_owned(),
+        when,
+        timeout: params.duration("timeout")?,
+        lookback: params.duration("lookback_delta")?,
+    };
+    let with_statistics = !params.get("stats").is_empty();
+    let (answer, took) = http.questions.answer(question).await?;
+    let Answer {
+        mut value,
+        warnings,
+        infos,
+        partial,
+        statistics,
+    } = answer;
+    let mut notes = Notes {
+        warnings,
+        infos,
+        partial,
+    };
+    notes.truncated(truncate(&mut value, limit));
+    reply(notes, move |json| {
+        json.object(|json| {
+            write_value(json, &value);
+            if with_statistics {
+                write_statistics(json.key("stats"), &statistics, took);
+            }
+        });
+    })
+    .await
+}
+
+/// Cuts a value to so many series, unless that is 0; whether there were more.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let series = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar { .. } | Value::String { .. } => return false,
+    };
+    let cut = limit > 0 && limit < series;
+    match value {
+        Value::Vector(samples) if cut => samples.truncate(limit),
+        Value::Matrix(series) if cut => series.truncate(limit),
+        _ => {}
+    }
+    cut
+}
+
+fn write_value(json: &mut Json, value: &Value) {
+    let mut typed = |kind: &str| json.key("resultType").string(kind);
+    match value {
+        Value::Scalar { at, value } => {
+            typed("scalar");
+            json.key("result").scalar(at.as_millis(), *value);
+        }
+        Value::String { at, value } => {
+            typed("string");
+            json.key("result").text(at.as_millis(), value);
+        }
+        Value::Vector(samples) => {
+            typed("vector");
+            json.key("result").array(|json| {
+                for sample in samples {
+                    if json.is_full() {
+                        return;
+                    }
+                    json.object(|json| {
+                        json.key("metric").labels(&sample.labels);
+                        json.key("value")
+                            .sample(sample.at.as_millis(), sample.value);
+                    });
+                }
+            });
+        }
+        Value::Matrix(series) => {
+            typed("matrix");
+            json.key("result").array(|json| {
+                for series in series {
+                    json.object(|json| {
+                        json.key("metric").labels(&series.labels);
+                        json.key("values").array(|json| {
+                            let values = Value::floats(&series.values);
+                            for (time, value) in series.times.iter().zip(values) {
+                                if json.is_full() {
+                                    return;
+                                }
+                                json.sample(*time, *value);
+                            }
+                        });
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// Prometheus' names for what is known; of its timings only the whole is.
+fn write_statistics(json: &mut Json, statistics: &Statistics, took: Duration) {
+    json.object(|json| {
+        json.key("timings").object(|json| {
+            json.key("execTotalTime").seconds(took);
+        });
+        json.key("samples").object(|json| {
+            json.key("totalQueryableSamples").count(statistics.samples);
+            json.key("peakSamples").count(statistics.samples_peak);
+        });
+        json.key("series").object(|json| {
+            json.key("totalQueryableSeries").count(statistics.series);
+        });
+    });
+}

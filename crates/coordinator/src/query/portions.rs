@@ -1,0 +1,235 @@
+//! Answers as streams of messages, each within the wire's bound, made as they are read.
+
+use std::time::Duration;
+
+use query::{Answer, Value};
+use series::{Labels, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use wire::Message as _;
+use wire::proto;
+use wire::proto::query_response::Message;
+
+/// Bytes of one message, a last series of at most as many again left out.
+const MESSAGE_BYTES_TARGET: usize = 1 << 20;
+/// Points of one part of a series: 8 bytes a value, and at most 10 a time.
+const PART_POINTS: usize = 50_000;
+/// Messages made before they are read.
+const MESSAGES_AHEAD: usize = 2;
+
+/// What a call answers with.
+pub(super) type Messages<T> = ReceiverStream<Result<T, Status>>;
+
+/// The series of an answer, long ones in parts.
+fn parts(value: Value) -> Box<dyn Iterator<Item = proto::ResultSeries> + Send> {
+    let one = |at: Timestamp, value: f64, labels: Vec<proto::Label>| proto::ResultSeries {
+        labels,
+        times_millis: vec![at.as_millis()],
+        values: vec![value],
+    };
+    match value {
+        Value::Scalar { at, value } => Box::new(std::iter::once(one(at, value, Vec::new()))),
+        Value::String { .. } => Box::new(std::iter::empty()),
+        Value::Vector(samples) => Box::new(
+            samples
+                .into_iter()
+                .map(move |sample| one(sample.at, sample.value, wire_labels(&sample.labels))),
+        ),
+        Value::Matrix(series) => Box::new(series.into_iter().flat_map(|series| {
+            let labels = wire_labels(&series.labels);
+            let values = Value::floats(&series.values);
+            let points = series.times.chunks(PART_POINTS).zip(values.chunks(PART_POINTS));
+            let parts: Vec<_> = points
+                .map(|(times, values)| proto::ResultSeries {
+                    labels: labels.clone(),
+                    times_millis: times.to_vec(),
+                    values: values.to_vec(),
+                })
+                .collect();
+            parts
+        })),
+    }
+}
+
+/// Labels as the wire has them.
+pub(super) fn wire_labels(labels: &Labels) -> Vec<proto::Label> {
+    labels
+        .iter()
+        .map(|(name, value)| proto::Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+        .collect()
+}
+
+/// Groups items into messages of about [`MESSAGE_BYTES_TARGET`].
+fn grouped<T>(
+    items: impl Iterator<Item = T>,
+    bytes: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.peekable();
+    std::iter::from_fn(move || {
+        items.peek()?;
+        let mut group = Vec::new();
+        let mut size = 0;
+        while size < MESSAGE_BYTES_TARGET {
+            let Some(item) = items.next() else { break };
+            size += bytes(&item);
+            group.push(item);
+        }
+        Some(group)
+    })
+}
+
+/// Everything that is said in answer to a question, the summary last.
+fn messages(answer: Answer, took: Duration) -> impl Iterator<Item = proto::QueryResponse> + Send {
+    let (result_type, string_value) = match &answer.value {
+        Value::Scalar { .. } => (proto::ResultType::Scalar, String::new()),
+        Value::String { value, .. } => (proto::ResultType::String, value.clone()),
+        Value::Vector(_) => (proto::ResultType::Vector, String::new()),
+        Value::Matrix(_) => (proto::ResultType::Matrix, String::new()),
+    };
+    let summary = proto::QuerySummary {
+        result_type: result_type.into(),
+        string_value,
+        partial: answer.partial,
+        warnings: answer.warnings,
+        infos: answer.infos,
+        statistics: Some(proto::QueryStatistics {
+            series_read: answer.statistics.series,
+            samples_read: answer.statistics.samples,
+            duration_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        }),
+    };
+    grouped(parts(answer.value), proto::ResultSeries::encoded_len)
+        .map(|series| Message::Portion(proto::SeriesPortion { series }))
+        .chain(std::iter::once(Message::Summary(summary)))
+        .map(|message| proto::QueryResponse {
+            message: Some(message),
+        })
+}
+
+/// Sends an answer as it is read. The answer and its permit are let go when it has been read, when
+/// the asker goes away, or `within` later.
+pub(super) fn send_answer(
+    answer: Answer,
+    took: Duration,
+    permit: OwnedSemaphorePermit,
+    within: Duration,
+) -> Messages<proto::QueryResponse> {
+    send(messages(answer, took), permit, within)
+}
+
+/// Sends the label sets of a listing, in the same way.
+pub(super) fn send_series(
+    found: Vec<Labels>,
+    truncated: bool,
+    permit: OwnedSemaphorePermit,
+    within: Duration,
+) -> Messages<proto::SeriesResponse> {
+    let sets = found.into_iter().map(|labels| proto::LabelSet {
+        labels: wire_labels(&labels),
+    });
+    let last = proto::SeriesResponse {
+        series: Vec::new(),
+        truncated,
+    };
+    let all = grouped(sets, proto::LabelSet::encoded_len)
+        .map(|series| proto::SeriesResponse {
+            series,
+            truncated: false,
+        })
+        .chain(std::iter::once(last));
+    send(all, permit, within)
+}
+
+fn send<T: Send + 'static>(
+    messages: impl Iterator<Item = T> + Send + 'static,
+    permit: OwnedSemaphorePermit,
+    within: Duration,
+) -> Messages<T> {
+    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+    tokio::spawn(async move {
+        let _permit = permit;
+        let until = Instant::now() + within;
+        for message in messages {
+            // An asker who does not read gets a stream that ends without its last message.
+            match timeout_at(until, sender.send(Ok(message))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_gone)) | Err(_) => return,
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// Cuts a list of texts so that it fits one message; `true` when something was cut.
+pub(super) fn fit(texts: &mut Vec<String>) -> bool {
+    let mut bytes = 0;
+    let fits = texts
+        .iter()
+        .take_while(|text| {
+            bytes += text.len() + 8;
+            bytes <= wire::MESSAGE_BYTES_MAX - MESSAGE_BYTES_TARGET
+        })
+        .count();
+    let cut = fits < texts.len();
+    texts.truncate(fits);
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use query::answer::{Series, Statistics};
+    use query::source::Values;
+
+    #[test]
+    fn no_message_is_larger_than_the_wire_takes_and_nothing_is_lost() {
+        let value = "x".repeat(4000);
+        let labels = |index: usize| {
+            let names = [("a", value.as_str()), ("b", &format!("{index}"))];
+            Labels::with_name("m", &names).unwrap()
+        };
+        let points = 600_000_usize;
+        let long = Series {
+            labels: labels(0),
+            times: (0..points).map(|at| i64::try_from(at).unwrap() * 5000).collect(),
+            values: Values::Float(vec![1.5; points].into()),
+        };
+        let many = (1..2000).map(|index| Series {
+            labels: labels(index),
+            times: vec![1],
+            values: Values::Float([1.0].into()),
+        });
+        let answer = Answer {
+            value: Value::Matrix(std::iter::once(long).chain(many).collect()),
+            warnings: Vec::new(),
+            infos: Vec::new(),
+            partial: false,
+            statistics: Statistics::default(),
+        };
+        let messages: Vec<_> = messages(answer, Duration::ZERO).collect();
+        assert!(messages.len() > 10);
+        let mut samples = 0;
+        for message in &messages {
+            assert!(message.encoded_len() < wire::MESSAGE_BYTES_MAX);
+            if let Some(Message::Portion(portion)) = &message.message {
+                samples += portion.series.iter().map(|series| series.values.len()).sum::<usize>();
+            }
+        }
+        assert_eq!(samples, points + 1999);
+        assert!(matches!(messages.last().unwrap().message, Some(Message::Summary(_))));
+    }
+
+    #[test]
+    fn a_list_of_long_texts_is_cut_to_fit() {
+        let mut texts = vec!["x".repeat(4096); 2000];
+        assert!(fit(&mut texts));
+        assert!(texts.len() > 500 && texts.len() * 4104 <= wire::MESSAGE_BYTES_MAX);
+        let mut few = vec!["x".to_owned()];
+        assert!(!fit(&mut few));
+    }
+}
