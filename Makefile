@@ -61,8 +61,10 @@ test: lint ## Check everything: lints, then all tests and the examples in the do
 	@$(in_env) $(step) tests cargo test --workspace --locked
 
 .PHONY: bench
-bench: setup-build ## Run the benches; BENCH picks by name
+bench: setup ## Run the benches, and the agent beside node_exporter; BENCH picks by name
 	@$(in_env) cargo bench -p benches --locked -- $(BENCH)
+	@$(in_env) cargo build --release --locked -p agent
+	@$(in_env) $(if $(BENCH),true,cargo run --release --locked -p benches --bin bench-agent -- --seconds 60)
 
 .PHONY: demo
 demo: setup-build ## Run a whole fleet on this machine, until Ctrl-C or for DEMO_SECONDS

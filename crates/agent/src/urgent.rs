@@ -255,7 +255,10 @@ impl Lane {
                             sent += 1;
                         }
                         // The stream has ended; the answers say why.
-                        Err(_closed) => takes_more = false,
+                        Err(_closed) => {
+                            takes_more = false;
+                            heard = Instant::now();
+                        }
                     }
                 }
                 Some(event) = self.events.recv(), if room => unrecorded.push_back(event),
@@ -293,6 +296,3 @@ async fn next_recorded(
         None => String::new(),
     }))
 }
-
-#[cfg(test)]
-mod tests;

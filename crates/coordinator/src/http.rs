@@ -1,8 +1,8 @@
 //! HTTP: health, metrics, and questions by the HTTP API of Prometheus, so that what can read one
 //! can read us.
 //!
-//! Each request goes [`params`] → [`ask`], [`listing`] or [`status`] → [`reply`], or ends in
-//! [`failed`]. Envelope, codes, words and the writing of numbers are those of Prometheus; an answer
+//! Each request goes `params` → `ask`, `listing` or `status` → `reply`, or ends in
+//! `failed`. Envelope, codes, words and the writing of numbers are those of Prometheus; an answer
 //! known to lack something says `"isPartial":true` besides its warnings.
 
 mod ask;

@@ -56,3 +56,15 @@ impl ToStatus for query::Error {
         Status::new(code, chain(self))
     }
 }
+
+impl ToStatus for crate::query::Failure {
+    fn to_status(&self) -> Status {
+        match self {
+            Self::Query(error) => error.to_status(),
+            Self::NotASelector { .. } => Status::invalid_argument(chain(self)),
+            Self::Timeout { .. } => Status::deadline_exceeded(chain(self)),
+            Self::ShuttingDown => Status::unavailable(chain(self)),
+            Self::Panicked { .. } => Status::internal(chain(self)),
+        }
+    }
+}

@@ -165,10 +165,7 @@ fn sparse_samples_with_their_own_times_stay_within_what_a_coordinator_takes() {
         let blocks = read(std::slice::from_ref(record));
         let all: usize = blocks.iter().map(|(_, block)| cells(block)).sum();
         assert!(all <= series::limits::BLOCK_SAMPLES_MAX, "{all}");
-        columns += blocks
-            .iter()
-            .map(|(names, _)| names.len())
-            .sum::<usize>();
+        columns += blocks.iter().map(|(names, _)| names.len()).sum::<usize>();
     }
     assert_eq!(columns, 5000);
     assert_eq!(
@@ -184,8 +181,10 @@ fn refused_labels_are_forgotten_with_each_cut() {
         let mut bad = gathered("target", at, &[("load", 1.0)]);
         let value = "x".repeat(4000);
         let names: Vec<String> = (0..8).map(|index| format!("label_{at}_{index}")).collect();
-        let mut labels: Vec<(&str, &str)> =
-            names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+        let mut labels: Vec<(&str, &str)> = names
+            .iter()
+            .map(|name| (name.as_str(), value.as_str()))
+            .collect();
         let rest = "y".repeat(500);
         labels.push(("last", &rest));
         bad.snapshot.push("long", &labels, 1.0);

@@ -72,7 +72,10 @@ async fn after_a_failed_sync_nothing_is_missing() {
 async fn a_loss_counts_once_even_when_the_disk_takes_no_note_of_it() {
     let (disk, outbox, metrics) = outbox();
     let full = || record(460, 1);
-    outbox.put(vec![full(), full(), full(), full()]).await.unwrap();
+    outbox
+        .put(vec![full(), full(), full(), full()])
+        .await
+        .unwrap();
     assert_eq!(metrics.spool_lost.get(), 0);
     // Enough for the note that a segment was dropped, but not for the one that it was told.
     disk.set_room(Some(60 + 28));

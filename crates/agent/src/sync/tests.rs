@@ -1,0 +1,304 @@
+//! Both lanes against a coordinator that does what a test wants.
+
+use std::sync::Mutex;
+
+use daemon::clock::SystemClock;
+use spool::{Config, MemoryDisk, Spool};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Endpoint, Server};
+use tonic::{Request, Response, Streaming};
+use wire::Message as _;
+use wire::proto::ingest_service_server::{IngestService, IngestServiceServer};
+use wire::proto::urgent_request::Message as Said;
+
+use super::*;
+use crate::batch::{Batcher, Gathered, Record};
+use crate::urgent::{Happened, Lane, Urgent, queue};
+
+type Answers<T> = ReceiverStream<Result<T, Status>>;
+
+/// Has a mark, and refuses events of one kind.
+#[derive(Clone, Default)]
+struct Fake {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    mark: (u64, u64),
+    hellos: Vec<u64>,
+    batches: Vec<u64>,
+    /// The first number of the definitions and the references of the batches, as they came.
+    said: Vec<u32>,
+    events: Vec<String>,
+}
+
+#[tonic::async_trait]
+impl IngestService for Fake {
+    type SyncStream = Answers<proto::SyncResponse>;
+    type UrgentStream = Answers<proto::UrgentResponse>;
+
+    async fn sync(
+        &self,
+        request: Request<Streaming<proto::SyncRequest>>,
+    ) -> Result<Response<Self::SyncStream>, Status> {
+        let mut incoming = request.into_inner();
+        let (answers, outgoing) = mpsc::channel(16);
+        let fake = self.clone();
+        tokio::spawn(async move {
+            let mut epoch = 0;
+            while let Ok(Some(message)) = incoming.message().await {
+                let answer = fake.answer(message.message.unwrap(), &mut epoch);
+                if let Some(answer) = answer {
+                    let message = Some(answer);
+                    drop(answers.send(Ok(proto::SyncResponse { message })).await);
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn urgent(
+        &self,
+        request: Request<Streaming<proto::UrgentRequest>>,
+    ) -> Result<Response<Self::UrgentStream>, Status> {
+        use wire::proto::urgent_response::Message;
+        let mut incoming = request.into_inner();
+        let (answers, outgoing) = mpsc::channel(16);
+        let fake = self.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = incoming.message().await {
+                let Some(Said::Event(event)) = message.message else {
+                    continue;
+                };
+                if event.kind == "refused" {
+                    drop(answers.send(Err(Status::invalid_argument("no"))).await);
+                    return;
+                }
+                let message = Some(Message::RecordedEventId(event.id));
+                fake.state.lock().unwrap().events.push(event.kind);
+                drop(answers.send(Ok(proto::UrgentResponse { message })).await);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}
+
+impl Fake {
+    fn answer(&self, message: Message, epoch: &mut u64) -> Option<Answer> {
+        let mut state = self.state.lock().unwrap();
+        match message {
+            Message::Hello(hello) => {
+                *epoch = hello.epoch;
+                state.hellos.push(hello.epoch);
+                let known = state.mark.0 == hello.epoch;
+                Some(Answer::Welcome(proto::Welcome {
+                    last_durable_sequence: if known { state.mark.1 } else { 0 },
+                    ..proto::Welcome::default()
+                }))
+            }
+            Message::Definitions(definitions) => {
+                state.said.push(definitions.first_ref);
+                None
+            }
+            Message::Batch(batch) => {
+                state.mark = (*epoch, batch.sequence);
+                state.batches.push(batch.sequence);
+                for block in batch.blocks {
+                    state.said.extend(block.series_refs);
+                }
+                Some(Answer::Acknowledgement(proto::Acknowledgement {
+                    through_sequence: batch.sequence,
+                }))
+            }
+        }
+    }
+}
+
+struct Setup {
+    fake: Fake,
+    channel: Channel,
+    identity: Identity,
+    metrics: Arc<Metrics>,
+    disk: MemoryDisk,
+}
+
+const LIMITS: Config = Config {
+    bytes_max: 1 << 20,
+    segment_bytes: 1 << 16,
+    epoch_if_new: 42,
+};
+
+async fn setup() -> Setup {
+    let fake = Fake::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = IngestServiceServer::new(fake.clone());
+    let server = Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let url = format!("http://{address}");
+    let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+    let disk = MemoryDisk::default();
+    let metrics = Metrics::new();
+    let (spool, _) = Spool::open(disk.clone(), LIMITS).unwrap();
+    let identity = Identity {
+        agent_id: AgentId::try_from("a".to_owned()).unwrap(),
+        outbox: Outbox::new(spool, Arc::clone(&metrics)),
+        labels: BTreeMap::new(),
+        clock: SystemClock::shared(),
+    };
+    Setup {
+        fake,
+        channel,
+        identity,
+        metrics,
+        disk,
+    }
+}
+
+impl Setup {
+    fn bulk(&self) -> Bulk {
+        Bulk {
+            identity: self.identity.clone(),
+            channel: self.channel.clone(),
+            outbox: self.identity.outbox.clone(),
+            interval: watch::channel(None).0,
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+fn record(series: &str) -> Record {
+    let mut batcher = Batcher::new(Vec::new());
+    let mut snapshot = series::Snapshot::default();
+    snapshot.push(series, &[], 1.0);
+    batcher.push(Gathered {
+        source: Arc::from("test"),
+        labels: [].into(),
+        at: series::Timestamp::from_millis(1000),
+        snapshot,
+    });
+    batcher.cut().remove(0)
+}
+
+fn garbage(bytes: Vec<u8>) -> Record {
+    Record {
+        bytes,
+        samples: 1,
+        stale: 0,
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_decode_is_counted_and_passed_over() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    // One with a good block of a new series before the bad one: its number is given all the same.
+    let good = proto::SpooledBatch::decode(record("half").bytes.as_slice()).unwrap();
+    let mut half = good.clone();
+    half.blocks.push(proto::SpooledBlock {
+        series_list: vec![9; 9].into(),
+        ..half.blocks[0].clone()
+    });
+    let records = vec![
+        garbage(vec![0xff; 9]),
+        record("a"),
+        garbage(half.encode_to_vec()),
+        record("b"),
+        garbage(vec![0xff; 9]),
+    ];
+    outbox.put(records).await.unwrap();
+    outbox.close();
+    let mut useful = false;
+    setup.bulk().speak(&mut useful).await.unwrap();
+    assert!(useful);
+    assert_eq!((outbox.pending(), setup.metrics.undecodable.get()), (0, 3));
+    let state = setup.fake.state.lock().unwrap();
+    assert_eq!(state.batches, [2, 4]);
+    assert_eq!(state.said, [0, 0, 1, 2, 2]);
+}
+
+#[tokio::test]
+async fn a_spool_that_is_behind_the_coordinator_goes_on_in_a_new_epoch() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    outbox.put(vec![record("a"), record("b")]).await.unwrap();
+    outbox.close();
+    setup.fake.state.lock().unwrap().mark = (42, 100);
+    let bulk = setup.bulk();
+    let mut useful = false;
+    let ended = bulk.speak(&mut useful).await;
+    assert!(matches!(ended, Err(Ended::NewEpoch)));
+    assert!(!useful);
+    let epoch = outbox.epoch();
+    assert!(epoch > 42);
+    bulk.speak(&mut useful).await.unwrap();
+    assert_eq!(outbox.pending(), 0);
+    {
+        let state = setup.fake.state.lock().unwrap();
+        assert_eq!(
+            (&*state.hellos, &*state.batches),
+            (&[42, epoch][..], &[1, 2][..])
+        );
+        assert_eq!(state.mark, (epoch, 2));
+    }
+    let (spool, recovery) = Spool::open(setup.disk.clone(), LIMITS).unwrap();
+    assert_eq!((spool.epoch(), recovery.losses.len()), (epoch, 0));
+}
+
+#[tokio::test]
+async fn a_welcome_is_of_use_only_when_there_is_nothing_to_send() {
+    let setup = setup().await;
+    let bulk = setup.bulk();
+    let mut useful = false;
+    setup.identity.outbox.close();
+    bulk.speak(&mut useful).await.unwrap();
+    assert!(useful);
+}
+
+#[tokio::test]
+async fn a_coordinator_that_does_not_answer_the_call_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut setup = setup().await;
+    // Connections are taken and nothing is ever said on them.
+    let url = format!("http://{address}");
+    setup.channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+    let mut useful = false;
+    let ended = setup.bulk().speak(&mut useful).await;
+    assert!(matches!(ended, Err(Ended::Silent(WELCOME_WITHIN))));
+    assert!(!useful);
+}
+
+fn lane(setup: &Setup) -> (Urgent, Lane) {
+    let (urgent, events) = queue(&setup.metrics, SystemClock::shared());
+    let lane = Lane {
+        identity: setup.identity.clone(),
+        channel: setup.channel.clone(),
+        events,
+        metrics: Arc::clone(&setup.metrics),
+    };
+    (urgent, lane)
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_is_dropped_and_the_others_arrive() {
+    let setup = setup().await;
+    let (urgent, lane) = lane(&setup);
+    for kind in ["first", "refused", "second", "refused", "third"] {
+        urgent.send(Happened::new(kind, "info", String::new()));
+    }
+    let shutdown = Shutdown::new();
+    let running = tokio::spawn(lane.run(shutdown.clone()));
+    let third = async {
+        while setup.metrics.events.get() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), third).await.unwrap();
+    assert_eq!(setup.metrics.events_dropped.get(), 2);
+    let events = setup.fake.state.lock().unwrap().events.clone();
+    assert_eq!(events, ["first", "second", "third"]);
+    shutdown.start(daemon::shutdown::Reason::Requested);
+    running.await.unwrap();
+}

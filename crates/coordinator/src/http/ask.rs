@@ -13,7 +13,7 @@ use super::failed::Failed;
 use super::json::Json;
 use super::params::Params;
 use super::reply::{Notes, reply};
-use crate::query::{Question, When};
+use crate::query::{Answered, Question, When};
 
 /// Most steps of a range query, as in Prometheus.
 const STEPS_MAX: i64 = 11_000;
@@ -70,7 +70,13 @@ async fn answer(
         lookback: params.duration("lookback_delta")?,
     };
     let with_statistics = !params.get("stats").is_empty();
-    let (answer, took) = http.questions.answer(question).await?;
+    // The permit is held until the answer has been written.
+    let Answered {
+        answer,
+        took,
+        permit: _permit,
+        within: _,
+    } = http.questions.answer(question).await?;
     let Answer {
         mut value,
         warnings,

@@ -1,10 +1,11 @@
 //! Answers as streams of messages, each within the wire's bound, made as they are read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use query::{Answer, Value};
 use series::{Labels, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -12,10 +13,14 @@ use wire::Message as _;
 use wire::proto;
 use wire::proto::query_response::Message;
 
+use super::questions::Answered;
+
 /// Bytes of one message, a last series of at most as many again left out.
 const MESSAGE_BYTES_TARGET: usize = 1 << 20;
 /// Points of one part of a series: 8 bytes a value, and at most 10 a time.
 const PART_POINTS: usize = 50_000;
+/// How long reading a listing may take.
+const LISTING_WITHIN: Duration = Duration::from_secs(120);
 /// Messages made before they are read.
 const MESSAGES_AHEAD: usize = 2;
 
@@ -40,7 +45,10 @@ fn parts(value: Value) -> Box<dyn Iterator<Item = proto::ResultSeries> + Send> {
         Value::Matrix(series) => Box::new(series.into_iter().flat_map(|series| {
             let labels = wire_labels(&series.labels);
             let values = Value::floats(&series.values);
-            let points = series.times.chunks(PART_POINTS).zip(values.chunks(PART_POINTS));
+            let points = series
+                .times
+                .chunks(PART_POINTS)
+                .zip(values.chunks(PART_POINTS));
             let parts: Vec<_> = points
                 .map(|(times, values)| proto::ResultSeries {
                     labels: labels.clone(),
@@ -112,22 +120,22 @@ fn messages(answer: Answer, took: Duration) -> impl Iterator<Item = proto::Query
 }
 
 /// Sends an answer as it is read. The answer and its permit are let go when it has been read, when
-/// the asker goes away, or `within` later.
-pub(super) fn send_answer(
-    answer: Answer,
-    took: Duration,
-    permit: OwnedSemaphorePermit,
-    within: Duration,
-) -> Messages<proto::QueryResponse> {
+/// the asker goes away, or when reading has taken as long as a query may.
+pub(super) fn send_answer(answered: Answered) -> Messages<proto::QueryResponse> {
+    let Answered {
+        answer,
+        took,
+        permit,
+        within,
+    } = answered;
     send(messages(answer, took), permit, within)
 }
 
-/// Sends the label sets of a listing, in the same way.
+/// Sends the label sets of a listing, in the same way. They are the store's own, so they cost
+/// nothing while they wait.
 pub(super) fn send_series(
-    found: Vec<Labels>,
+    found: Vec<Arc<Labels>>,
     truncated: bool,
-    permit: OwnedSemaphorePermit,
-    within: Duration,
 ) -> Messages<proto::SeriesResponse> {
     let sets = found.into_iter().map(|labels| proto::LabelSet {
         labels: wire_labels(&labels),
@@ -142,31 +150,31 @@ pub(super) fn send_series(
             truncated: false,
         })
         .chain(std::iter::once(last));
-    send(all, permit, within)
+    send(all, (), LISTING_WITHIN)
 }
 
 fn send<T: Send + 'static>(
     messages: impl Iterator<Item = T> + Send + 'static,
-    permit: OwnedSemaphorePermit,
+    held: impl Send + 'static,
     within: Duration,
 ) -> Messages<T> {
     let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
     tokio::spawn(async move {
-        let _permit = permit;
+        let _held = held;
         let until = Instant::now() + within;
         for message in messages {
             // An asker who does not read gets a stream that ends without its last message.
             match timeout_at(until, sender.send(Ok(message))).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_gone)) | Err(_) => return,
+                Ok(Err(_)) | Err(_) => return,
             }
         }
     });
     ReceiverStream::new(receiver)
 }
 
-/// Cuts a list of texts so that it fits one message; `true` when something was cut.
-pub(super) fn fit(texts: &mut Vec<String>) -> bool {
+/// A list of texts, cut so that it fits one message; `true` when something was cut.
+pub(super) fn fit(mut texts: Vec<String>) -> (Vec<String>, bool) {
     let mut bytes = 0;
     let fits = texts
         .iter()
@@ -177,7 +185,7 @@ pub(super) fn fit(texts: &mut Vec<String>) -> bool {
         .count();
     let cut = fits < texts.len();
     texts.truncate(fits);
-    cut
+    (texts, cut)
 }
 
 #[cfg(test)]
@@ -196,7 +204,9 @@ mod tests {
         let points = 600_000_usize;
         let long = Series {
             labels: labels(0),
-            times: (0..points).map(|at| i64::try_from(at).unwrap() * 5000).collect(),
+            times: (0..points)
+                .map(|at| i64::try_from(at).unwrap() * 5000)
+                .collect(),
             values: Values::Float(vec![1.5; points].into()),
         };
         let many = (1..2000).map(|index| Series {
@@ -217,19 +227,25 @@ mod tests {
         for message in &messages {
             assert!(message.encoded_len() < wire::MESSAGE_BYTES_MAX);
             if let Some(Message::Portion(portion)) = &message.message {
-                samples += portion.series.iter().map(|series| series.values.len()).sum::<usize>();
+                samples += portion
+                    .series
+                    .iter()
+                    .map(|series| series.values.len())
+                    .sum::<usize>();
             }
         }
         assert_eq!(samples, points + 1999);
-        assert!(matches!(messages.last().unwrap().message, Some(Message::Summary(_))));
+        assert!(matches!(
+            messages.last().unwrap().message,
+            Some(Message::Summary(_))
+        ));
     }
 
     #[test]
     fn a_list_of_long_texts_is_cut_to_fit() {
-        let mut texts = vec!["x".repeat(4096); 2000];
-        assert!(fit(&mut texts));
+        let (texts, cut) = fit(vec!["x".repeat(4096); 2000]);
+        assert!(cut);
         assert!(texts.len() > 500 && texts.len() * 4104 <= wire::MESSAGE_BYTES_MAX);
-        let mut few = vec!["x".to_owned()];
-        assert!(!fit(&mut few));
+        assert!(!fit(vec!["x".to_owned()]).1);
     }
 }
