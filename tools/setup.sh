@@ -3,8 +3,9 @@
 # missing and nothing else, says what and why, and needs neither network nor root when nothing is.
 #
 #   build   Rust, a C and C++ compiler, libclang (RocksDB's bindings are made from its headers)
-#   test    besides: prometheus-node-exporter (the agent's host metrics are compared with it) and
-#           Python's prometheus-client (our /metrics page is read back with it)
+#   test    besides: prometheus-node-exporter (the agent's host metrics are compared with it),
+#           promtool and Python's prometheus-api-client (they query the coordinator unchanged) and
+#           Python's prometheus-client (pages are read back with it)
 #
 # What only tests need goes into the cache folder and not onto the system: the Debian package of
 # node_exporter would start a service.
@@ -110,33 +111,38 @@ venv() {
   python3 -m venv --clear "$cache/venv" >&2
 }
 
-prometheus_client() {
+# in_venv FILE-PATTERN REASON PIP-ARGUMENTS…
+in_venv() {
+  local pattern=$1 reason=$2
+  shift 2
   [ -x "$cache/venv/bin/python3" ] &&
-    compgen -G "$cache/venv/lib/python3*/site-packages/prometheus_client/parser.py" >/dev/null &&
+    compgen -G "$cache/venv/lib/python3*/site-packages/$pattern" >/dev/null &&
     return 0
   venv
-  say "installing prometheus-client 0.22.1 (PyPI) into $cache/venv: reads our metrics pages back"
-  "$cache/venv/bin/pip" install --quiet --no-input prometheus-client==0.22.1 >&2
+  say "installing $* (PyPI) into $cache/venv: $reason"
+  "$cache/venv/bin/pip" install --quiet --no-input "$@" >&2
 }
 
-node_exporter() {
-  have prometheus-node-exporter && return 0
-  [ -x "$cache/tools/bin/prometheus-node-exporter" ] && return 0
-  local reason="prometheus-node-exporter (host metrics are compared with it)" work
+# debian_program PACKAGE PROGRAM REASON: unpacks one program of a Debian package into the cache.
+# The package is not installed, so no service of it starts.
+debian_program() {
+  local package=$1 program=$2 reason="$2 ($3)" work
+  have "$program" && return 0
+  [ -x "$cache/tools/bin/$program" ] && return 0
   have apt-get && have dpkg-deb ||
     fail "$reason is missing and this is no Debian; put it on the PATH under that name"
   say "unpacking $reason into $cache/tools; it is not installed and no service starts"
   # apt's own user downloads, so the folder must be one that it can write to.
   work=$(mktemp -d)
   chmod 755 "$work"
-  if ! (cd "$work" && apt-get download -qq prometheus-node-exporter >&2 2>/dev/null); then
+  if ! (cd "$work" && apt-get download -qq "$package" >&2 2>/dev/null); then
     can_apt || fail "apt-get download failed; run as root: apt-get update"
     apt_update
-    (cd "$work" && apt-get download -qq prometheus-node-exporter >&2)
+    (cd "$work" && apt-get download -qq "$package" >&2)
   fi
-  dpkg-deb -x "$work"/prometheus-node-exporter_*.deb "$work/unpacked"
+  dpkg-deb -x "$work/$package"_*.deb "$work/unpacked"
   mkdir -p "$cache/tools/bin"
-  install -m 755 "$work/unpacked/usr/bin/prometheus-node-exporter" "$cache/tools/bin/"
+  install -m 755 "$work/unpacked/usr/bin/$program" "$cache/tools/bin/"
   rm -rf "$work"
 }
 
@@ -150,6 +156,12 @@ compilers
 libclang
 if [ "$what" = test ]; then
   rust_tools
-  node_exporter
-  prometheus_client
+  debian_program prometheus-node-exporter prometheus-node-exporter \
+    "host metrics are compared with it"
+  debian_program prometheus promtool "it queries the coordinator's HTTP API"
+  in_venv prometheus_client/parser.py "reads our metrics pages back" prometheus-client==0.22.1
+  # Without its dependencies: those are for plotting, but for these three.
+  in_venv requests/api.py "for prometheus-api-client" requests dateparser httmock
+  in_venv prometheus_api_client/__init__.py "queries the coordinator's HTTP API" \
+    --no-deps prometheus-api-client==0.7.2
 fi

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
@@ -22,8 +21,6 @@ use crate::sync::{ANSWER_WITHIN, Identity, WELCOME_WITHIN, backoff};
 
 /// Events that may wait. A node with more to say has said enough.
 const WAITING_MAX: usize = 1000;
-/// How often the GPUs are asked for faults.
-const GPU_EVERY: Duration = Duration::from_millis(200);
 
 /// Something that happened, before it has an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,11 +116,10 @@ impl Urgent {
 
     /// Hands in the faults of the GPUs as they are seen, until the drain.
     pub async fn watch_gpus(self, gpus: GpuEvents, shutdown: Shutdown) {
-        let mut ticks = tokio::time::interval(GPU_EVERY);
         loop {
             tokio::select! {
                 () = shutdown.draining() => return,
-                _ = ticks.tick() => {}
+                () = gpus.fresh() => {}
             }
             for event in gpus.drain() {
                 let known = xid::lookup(event.xid);

@@ -117,6 +117,11 @@ impl GpuEvents {
     pub fn drain(&self) -> Vec<GpuEvent> {
         self.shared.drain()
     }
+
+    /// Waits until there may be events to [`GpuEvents::drain`]; a node without faults never wakes.
+    pub async fn fresh(&self) {
+        self.shared.fresh().notified().await;
+    }
 }
 
 /// The collector of GPUs.

@@ -168,6 +168,13 @@ impl Setup {
     }
 }
 
+/// One stream, which must end by itself.
+async fn speak(bulk: &Bulk, useful: &mut bool) -> Result<(), Ended> {
+    timeout(Duration::from_secs(20), bulk.speak(useful))
+        .await
+        .unwrap()
+}
+
 fn record(series: &str) -> Record {
     let mut batcher = Batcher::new(Vec::new());
     let mut snapshot = series::Snapshot::default();
@@ -210,7 +217,7 @@ async fn a_record_that_does_not_decode_is_counted_and_passed_over() {
     outbox.put(records).await.unwrap();
     outbox.close();
     let mut useful = false;
-    setup.bulk().speak(&mut useful).await.unwrap();
+    speak(&setup.bulk(), &mut useful).await.unwrap();
     assert!(useful);
     assert_eq!((outbox.pending(), setup.metrics.undecodable.get()), (0, 3));
     let state = setup.fake.state.lock().unwrap();
@@ -227,12 +234,12 @@ async fn a_spool_that_is_behind_the_coordinator_goes_on_in_a_new_epoch() {
     setup.fake.state.lock().unwrap().mark = (42, 100);
     let bulk = setup.bulk();
     let mut useful = false;
-    let ended = bulk.speak(&mut useful).await;
+    let ended = speak(&bulk, &mut useful).await;
     assert!(matches!(ended, Err(Ended::NewEpoch)));
     assert!(!useful);
     let epoch = outbox.epoch();
     assert!(epoch > 42);
-    bulk.speak(&mut useful).await.unwrap();
+    speak(&bulk, &mut useful).await.unwrap();
     assert_eq!(outbox.pending(), 0);
     {
         let state = setup.fake.state.lock().unwrap();
@@ -252,7 +259,7 @@ async fn a_welcome_is_of_use_only_when_there_is_nothing_to_send() {
     let bulk = setup.bulk();
     let mut useful = false;
     setup.identity.outbox.close();
-    bulk.speak(&mut useful).await.unwrap();
+    speak(&bulk, &mut useful).await.unwrap();
     assert!(useful);
 }
 
@@ -265,7 +272,7 @@ async fn a_coordinator_that_does_not_answer_the_call_is_given_up() {
     let url = format!("http://{address}");
     setup.channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut useful = false;
-    let ended = setup.bulk().speak(&mut useful).await;
+    let ended = speak(&setup.bulk(), &mut useful).await;
     assert!(matches!(ended, Err(Ended::Silent(WELCOME_WITHIN))));
     assert!(!useful);
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nvml_wrapper::error::NvmlError;
+use tokio::sync::Notify;
 
 use super::GpuEvent;
 
@@ -32,6 +33,7 @@ struct Queue {
 pub(super) struct Shared {
     place: Mutex<Option<Place>>,
     queue: Mutex<Queue>,
+    fresh: Notify,
 }
 
 /// A thread that panicked while it held one of these locks left plain data behind it.
@@ -66,6 +68,12 @@ impl Shared {
             queue.dropped += 1;
         }
         queue.events.push_back(event);
+        self.fresh.notify_one();
+    }
+
+    /// Told whenever there is an event.
+    pub(super) fn fresh(&self) -> &Notify {
+        &self.fresh
     }
 
     /// Takes all events, oldest first.
