@@ -5,9 +5,9 @@
 //!
 //! | family | key | value |
 //! |---|---|---|
-//! | journal | position `u64` | [`crate::journal`] record |
+//! | journal | position `u64` | journal record |
 //! | series | id `u32` | kind `u8`, then codec "labels" |
-//! | chunks | partition `u32`, id `u32`, first time `i64` with its sign bit flipped, flush `u32` | [`crate::chunk`] record |
+//! | chunks | partition `u32`, id `u32`, first time `i64` with its sign bit flipped, flush `u32` | chunk record |
 //! | times | partition `u32`, number `u64` | checksum `u32`, then codec "times" |
 //! | partitions | partition `u32` | roaring bitmap of series ids |
 //! | meta | `version`, `flushed`, `flushes`, `mark/` + agent | see [`crate::Store`] |
