@@ -42,6 +42,8 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
 pub const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     // A made-up coordinator that answers the command line.
     ("cli", &["wire[server]"]),
+    // A made-up coordinator that misbehaves.
+    ("agent", &["wire[server]"]),
     // A made-up agent that feeds the coordinator.
     ("coordinator", &["wire[client]"]),
 ];
