@@ -124,12 +124,6 @@ impl Batcher {
         }
     }
 
-    /// Samples gathered since the last cut.
-    #[must_use]
-    pub fn samples(&self) -> u64 {
-        self.samples
-    }
-
     /// What was dropped since the last time this was asked.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)

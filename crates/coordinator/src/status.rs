@@ -1,24 +1,12 @@
 //! The one place where errors become gRPC codes.
 
+use daemon::chain;
 use tonic::{Code, Status};
 
 /// The code and text that an agent or asker sees.
 pub trait ToStatus {
     /// As a gRPC status; the text holds the chain of causes.
     fn to_status(&self) -> Status;
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl ToStatus for wire::ingest::ProtocolError {

@@ -6,7 +6,7 @@ use query::ErrorType;
 
 use super::json::Json;
 use crate::query::Failure;
-use crate::status::chain;
+use daemon::chain;
 
 /// Longest text of an error: it may hold what was asked, and that may be long.
 const ERROR_BYTES_MAX: usize = 16 << 10;
