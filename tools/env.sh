@@ -25,5 +25,6 @@ for folder in "$cache"/venv/lib/python3*/site-packages/clang/native; do
   fi
 done
 
-printf 'export ROCKSDB_LIB_DIR=%q\n' "$(tools/rocksdb.sh)"
+rocksdb=$(tools/rocksdb.sh)
+printf 'export ROCKSDB_LIB_DIR=%q\n' "$rocksdb"
 echo 'export ROCKSDB_STATIC=1'

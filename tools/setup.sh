@@ -73,13 +73,15 @@ compilers() {
   have flock || apt "flock (one build of RocksDB at a time)" util-linux
 }
 
-# Where clang-sys, and so bindgen, looks without being told.
+# Where clang-sys, and so bindgen, looks without being told. libclang-cpp is another library, which
+# comes with the compiler and does not do.
 libclang_is_there() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && return 0
-  compgen -G '/usr/lib/*-linux-gnu/libclang*.so*' >/dev/null && return 0
-  compgen -G '/usr/lib64/libclang*.so*' >/dev/null && return 0
-  compgen -G "$cache/venv/lib/python3*/site-packages/clang/native/libclang*.so*" >/dev/null
+  compgen -G "$cache/venv/lib/python3*/site-packages/clang/native/libclang*.so*" >/dev/null && return 0
+  local found
+  found=$(compgen -G '/usr/lib/llvm-*/lib/libclang[.-]*so*'; compgen -G '/usr/lib/*-linux-gnu/libclang[.-]*so*'
+    compgen -G '/usr/lib64/libclang[.-]*so*') || true
+  grep -v 'libclang-cpp' <<<"$found" | grep -q libclang
 }
 
 libclang() {
