@@ -56,7 +56,7 @@ fn columns(criterion: &mut Criterion) {
         .iter()
         .map(|column| {
             let mut out = Vec::new();
-            codec::encode_column(column, CHUNK_ROWS, &mut out);
+            codec::encode_column(column, CHUNK_ROWS, codec::Effort::Dense, &mut out);
             out
         })
         .collect();
@@ -67,7 +67,7 @@ fn columns(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             for column in black_box(&block.columns) {
-                codec::encode_column(column, CHUNK_ROWS, &mut out);
+                codec::encode_column(column, CHUNK_ROWS, codec::Effort::Dense, &mut out);
             }
             out.len()
         });

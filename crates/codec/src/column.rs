@@ -6,7 +6,7 @@ use series::{Column, Rows};
 
 use crate::bytes::{Reader, put_varint};
 use crate::scale::{Scaled, scale, unscale};
-use crate::{Error, ints};
+use crate::{Effort, Error, ints};
 
 const WHAT: &str = "a column";
 
@@ -35,7 +35,7 @@ const PCO_COUNT_MIN: usize = 16;
 /// ([`series::Block::validate`] checks that); what is more is left out, what is missing is NaN.
 ///
 /// A [`Rows::Some`] with every bit set reads back as [`Rows::All`].
-pub fn encode_column(column: &Column, rows: usize, out: &mut Vec<u8>) {
+pub fn encode_column(column: &Column, rows: usize, effort: Effort, out: &mut Vec<u8>) {
     let count = column.rows.count(rows);
     let mut padded;
     let values = if column.values.len() == count {
@@ -52,13 +52,13 @@ pub fn encode_column(column: &Column, rows: usize, out: &mut Vec<u8>) {
         head |= HAS_GAPS;
         put_rows(&column.rows, rows, out);
     }
-    head |= put_values(values, out);
+    head |= put_values(values, effort, out);
     out[place] = head;
 }
 
-fn put_values(values: &[f64], out: &mut Vec<u8>) -> u8 {
+fn put_values(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> u8 {
     if let Some(scaled) = scale(values, values.len() / 16) {
-        return put_scaled(&scaled, out);
+        return put_scaled(&scaled, effort, out);
     }
     let first = values.first().map_or(0, |value| value.to_bits());
     if values.iter().all(|value| value.to_bits() == first) {
@@ -66,7 +66,8 @@ fn put_values(values: &[f64], out: &mut Vec<u8>) -> u8 {
         return kind::CONSTANT;
     }
     let start = out.len();
-    if values.len() >= PCO_COUNT_MIN
+    if effort == Effort::Dense
+        && values.len() >= PCO_COUNT_MIN
         && ints::put_numbers(values, (ModeSpec::Auto, DeltaSpec::TryConsecutive(1)), out).is_some()
         && out.len() - start < 8 * values.len()
     {
@@ -81,7 +82,7 @@ fn put_values(values: &[f64], out: &mut Vec<u8>) -> u8 {
     kind::RAW
 }
 
-fn put_scaled(scaled: &Scaled, out: &mut Vec<u8>) -> u8 {
+fn put_scaled(scaled: &Scaled, effort: Effort, out: &mut Vec<u8>) -> u8 {
     out.push(scaled.exponent);
     let mut head = kind::SCALED;
     if !scaled.exceptions.is_empty() {
@@ -94,7 +95,7 @@ fn put_scaled(scaled: &Scaled, out: &mut Vec<u8>) -> u8 {
             next = index + 1;
         }
     }
-    ints::encode(&scaled.integers, out);
+    ints::encode(&scaled.integers, effort, out);
     head
 }
 

@@ -1,7 +1,7 @@
 //! The time column: kept once for all series of a target.
 
 use crate::bytes::{Reader, put_varint};
-use crate::{Error, ints};
+use crate::{Effort, Error, ints};
 
 const WHAT: &str = "a time column";
 
@@ -9,7 +9,7 @@ const WHAT: &str = "a time column";
 /// ±20 ms of jitter less than a byte each.
 pub fn encode_times(times: &[i64], out: &mut Vec<u8>) {
     put_varint(out, times.len() as u64);
-    ints::encode(times, out);
+    ints::encode(times, Effort::Dense, out);
 }
 
 /// Reads what [`encode_times`] wrote; allocates at most eight bytes for each of `rows_max` rows,

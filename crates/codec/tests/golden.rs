@@ -7,8 +7,9 @@
 use std::path::PathBuf;
 
 use codec::{
-    decode_block, decode_column, decode_labels, decode_labels_list, decode_times, encode_block,
-    encode_column, encode_labels, encode_labels_list, encode_times,
+    Effort, Samples, decode_block, decode_column, decode_labels, decode_labels_list,
+    decode_samples, decode_times, encode_block, encode_column, encode_labels, encode_labels_list,
+    encode_samples, encode_times,
 };
 use series::{Block, Column, Labels, MetricKind, Rows, STALE_NAN};
 
@@ -140,9 +141,34 @@ fn golden_columns_read_as_they_were() {
     for (name, column) in columns {
         let rows = if name == "raw" { 12 } else { rows as usize };
         let file = format!("column_{name}.bin");
-        let bytes = golden(&file, |out| encode_column(&column, rows, out));
+        let bytes = golden(&file, |out| {
+            encode_column(&column, rows, Effort::Dense, out);
+        });
         assert_eq!(decode_column(&bytes, rows).unwrap(), column, "{name}");
     }
+    let packed = each(&|row| noise(row) % 20_000.0 / 100.0);
+    let bytes = golden("column_packed.bin", |out| {
+        encode_column(&packed, rows as usize, Effort::Quick, out);
+    });
+    assert_eq!(decode_column(&bytes, rows as usize).unwrap(), packed);
+}
+
+#[test]
+fn golden_samples_read_as_they_were() {
+    let samples = Samples {
+        series: vec![5, 6, 7, 2, 9, 9],
+        times: vec![1000, 1000, 1000, 1000, -7, 1_795_000_000_000],
+        values: vec![0.0, -0.0, 0.1, 3.0, STALE_NAN, f64::INFINITY],
+    };
+    let bytes = golden("samples.bin", |out| {
+        encode_samples(&samples.series, &samples.times, &samples.values, out);
+    });
+    let read = decode_samples(&bytes, 6).unwrap();
+    let bits = |samples: &Samples| -> Vec<u64> {
+        samples.values.iter().map(|value| value.to_bits()).collect()
+    };
+    assert_eq!(bits(&read), bits(&samples));
+    assert_eq!((read.series, read.times), (samples.series, samples.times));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use codec::{
-    Error, decode_block, decode_column, decode_labels, decode_labels_list, decode_times,
+    Effort, Error, decode_block, decode_column, decode_labels, decode_labels_list, decode_times,
     encode_block, encode_column, encode_labels, encode_labels_list, encode_times,
 };
 use proptest::prelude::*;
@@ -184,8 +184,11 @@ proptest! {
             .prop_flat_map(|rows| (Just(rows), column(rows)))
     ) {
         let mut out = vec![];
-        encode_column(&column, rows, &mut out);
-        prop_assert_eq!(decode_column(&out, rows).unwrap(), column);
+        for effort in [Effort::Quick, Effort::Dense] {
+            out.clear();
+            encode_column(&column, rows, effort, &mut out);
+            prop_assert_eq!(&decode_column(&out, rows).unwrap(), &column);
+        }
     }
 
     #[test]
@@ -232,9 +235,10 @@ proptest! {
         (rows, column) in (0_usize..700).prop_flat_map(|rows| (Just(rows), column(rows))),
         claimed in prop::option::of(0_usize..5000),
         (changes, cut) in changes(),
+        effort in prop::sample::select(vec![Effort::Quick, Effort::Dense]),
     ) {
         let mut out = vec![];
-        encode_column(&column, rows, &mut out);
+        encode_column(&column, rows, effort, &mut out);
         let claimed = claimed.unwrap_or(rows);
         if let Ok(decoded) = decode_column(&mutated(out, &changes, cut), claimed) {
             prop_assert_eq!(decoded.values.len(), decoded.rows.count(claimed));

@@ -9,8 +9,8 @@ mod load;
 use std::time::Duration;
 
 use codec::{
-    decode_block, decode_column, decode_labels_list, decode_times, encode_block, encode_column,
-    encode_labels_list, encode_times,
+    Effort, decode_block, decode_column, decode_labels_list, decode_times, encode_block,
+    encode_column, encode_labels_list, encode_times,
 };
 use series::{Block, Column, Labels};
 
@@ -95,7 +95,7 @@ fn cost_of_columns(blocks: &[Block]) -> (Cost, usize) {
     let (encoded, encode) = timed(|| {
         let encode = |&(column, rows): &(&Column, usize)| {
             let mut out = vec![];
-            encode_column(column, rows, &mut out);
+            encode_column(column, rows, Effort::Dense, &mut out);
             out
         };
         columns.iter().map(encode).collect::<Vec<_>>()
