@@ -81,6 +81,29 @@ impl Labels {
         builder.build()
     }
 
+    /// From pairs that a label set gave out before, in its order; `None` when they are not in order
+    /// or too long for one. Names are not looked at again.
+    #[must_use]
+    pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let mut text = String::with_capacity(256);
+        let mut ends = Vec::with_capacity(32);
+        let mut last_name = "";
+        for (name, value) in pairs {
+            if name <= last_name {
+                return None;
+            }
+            last_name = name;
+            for piece in [name, value] {
+                text.push_str(piece);
+                ends.push(u16::try_from(text.len()).ok()?);
+            }
+        }
+        Some(Self {
+            text: text.into_boxed_str(),
+            ends: ends.into_boxed_slice(),
+        })
+    }
+
     /// How many labels, the metric name included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -336,6 +359,20 @@ mod tests {
         assert_eq!(labels.get("none"), "");
         assert_eq!(labels.metric_name(), "up");
         assert_eq!(labels.len(), 3);
+    }
+
+    #[test]
+    fn a_set_is_made_again_from_its_own_pairs() {
+        let labels = Labels::with_name("up", &[("job", "vllm"), ("instance", "a:1")]).unwrap();
+        assert_eq!(Labels::from_sorted(labels.iter()), Some(labels));
+        assert_eq!(
+            Labels::from_sorted([("b", "1"), ("a", "2")].into_iter()),
+            None
+        );
+        assert_eq!(
+            Labels::from_sorted([("a", "1"), ("a", "2")].into_iter()),
+            None
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 
+mod literals;
+
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -54,6 +56,8 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<Regex>,
+    literals: Option<Vec<String>>,
+    prefix: String,
 }
 
 impl Matcher {
@@ -74,11 +78,18 @@ impl Matcher {
                     })?,
             ),
         };
+        let (literals, prefix) = match op {
+            MatchOp::Equal => (Some(vec![value.to_owned()]), value.to_owned()),
+            MatchOp::Regex => literals::of(value),
+            MatchOp::NotEqual | MatchOp::NotRegex => (None, String::new()),
+        };
         Ok(Self {
             name: name.to_owned(),
             op,
             value: value.to_owned(),
             regex,
+            literals,
+            prefix,
         })
     }
 
@@ -98,6 +109,18 @@ impl Matcher {
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// All values that pass, if they are few and known, as those of `a|b|c[12]` are.
+    #[must_use]
+    pub fn literals(&self) -> Option<&[String]> {
+        self.literals.as_deref()
+    }
+
+    /// What every value that passes begins with; often nothing.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Whether a label value (`""` for an absent label) passes.
@@ -143,6 +166,43 @@ mod tests {
                 .unwrap()
                 .matches_absent()
         );
+    }
+
+    #[test]
+    fn literals_and_prefixes_are_found() {
+        let matcher = |pattern: &str| Matcher::new("a", MatchOp::Regex, pattern).unwrap();
+        let literals = |pattern: &str| matcher(pattern).literals().map(<[String]>::to_vec);
+        assert_eq!(
+            literals("a|b(c|d)"),
+            Some(["a", "bc", "bd"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(
+            literals("x[12]"),
+            Some(["x1", "x2"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(literals("a?"), None);
+        assert_eq!(
+            literals("(?i)a"),
+            Some(["A", "a"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(literals("a|"), Some(vec!["a".to_owned(), String::new()]));
+        assert_eq!(literals("^a$"), None);
+        assert_eq!(matcher("gpu-00.+").prefix(), "gpu-00");
+        assert_eq!(matcher("(?:gpu)-.*|x").prefix(), "");
+        assert_eq!(matcher("^gpu.*").prefix(), "");
+        assert_eq!(matcher("é+").prefix(), "");
+        for pattern in ["a|b(c|d)", "x[12]", "gpu-0.+", "a|", "(?i)up"] {
+            let matcher = matcher(pattern);
+            for value in ["", "a", "b", "bc", "bd", "x1", "x3", "gpu-01", "UP", "up"] {
+                if let Some(literals) = matcher.literals() {
+                    assert_eq!(
+                        literals.iter().any(|it| it == value),
+                        matcher.matches(value)
+                    );
+                }
+                assert!(!matcher.matches(value) || value.starts_with(matcher.prefix()));
+            }
+        }
     }
 
     #[test]
