@@ -18,7 +18,9 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("fleet", &[]),
     ("codec", &["series"]),
     ("wire", &["series"]),
-    ("store", &["codec", "series"]),
+    ("remote", &["series"]),
+    ("rollup", &["series"]),
+    ("store", &["codec", "rollup", "series"]),
     ("query", &["series"]),
     (
         "agent",
@@ -30,6 +32,7 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
             "codec",
             "daemon",
             "query",
+            "remote",
             "series",
             "store",
             "wire[server]",
@@ -77,7 +80,9 @@ pub const NEVER_BELOW: &[(&[&str], &[&str])] = &[
     (&["agent", "cli", "fleet"], &["rocksdb", "librocksdb-sys"]),
     // The pure core: bytes, values and `now` go in, facts come out.
     (
-        &["series", "codec", "spool", "store", "query"],
+        &[
+            "series", "codec", "remote", "rollup", "spool", "store", "query",
+        ],
         &["tokio", "tracing", "tonic", "hyper", "axum", "reqwest"],
     ),
     // One TLS, built without cmake and without a system library.
