@@ -66,6 +66,11 @@ bench: setup ## Run the benches, and the agent beside node_exporter; BENCH picks
 	@$(in_env) cargo build --release --locked -p agent
 	@$(in_env) $(if $(BENCH),true,cargo run --release --locked -p benches --bin bench-agent -- --seconds 60)
 
+.PHONY: bench-peers
+bench-peers: setup-build ## The coordinator beside VictoriaMetrics and Prometheus, one load, one page
+	@$(in_env) cargo build --release --locked -p coordinator
+	@$(in_env) $(with_cache) tools/bench-peers.sh
+
 .PHONY: demo
 demo: setup-build ## Run a whole fleet on this machine, until Ctrl-C or for DEMO_SECONDS
 	@$(in_env) cargo build --release --locked

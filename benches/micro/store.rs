@@ -10,7 +10,7 @@ use series::{MatchOp, Matcher, TimeRange};
 use store::engine::Engine;
 use store::engine::memory::Memory;
 use store::engine::rocks::{Rocks, RocksConfig};
-use store::{Arrival, ArrivedBlock, Mark, Meter, SeriesId, Store};
+use store::{Arrival, ArrivedBlock, Mark, Meter, Samples, SeriesId, Store};
 use tempfile::TempDir;
 
 /// Commits into one store before a fresh one takes its place, so that the head stays of a size.
@@ -71,8 +71,11 @@ impl Sender {
     }
 
     fn define(&self, store: &Store) -> Vec<SeriesId> {
-        let ids = store.define(self.named.series.clone());
-        ids.expect("there are ids for a few thousand series")
+        let defined = store.define(&self.named.series);
+        let ids = defined
+            .expect("there are ids for a few thousand series")
+            .ids;
+        ids.into_iter().flatten().collect()
     }
 
     /// The batch of minute `minute`, from 1 on.
@@ -81,17 +84,20 @@ impl Sender {
         let later = i64::try_from(minute).unwrap_or(i64::MAX) * 60_000;
         block.times.iter_mut().for_each(|time| *time += later);
         Arrival {
-            agent: self.agent.clone(),
-            mark: Mark {
-                epoch: 1,
-                sequence: minute,
-            },
+            mark: Some((
+                self.agent.clone(),
+                Mark {
+                    epoch: 1,
+                    sequence: minute,
+                },
+            )),
             generation: store.generation(),
             blocks: vec![ArrivedBlock {
                 series: ids.to_vec(),
                 received: self.received.clone(),
                 block,
             }],
+            samples: Samples::default(),
         }
     }
 }

@@ -51,10 +51,12 @@ impl Default for Config {
 pub struct StoreConfig {
     /// How long samples are kept, in whole days.
     pub retention: HumanDuration,
+    /// How long their roll-ups of an hour and a day are kept, in whole days.
+    pub window_retention: HumanDuration,
     /// How often the head is written as chunks.
     pub flush_interval: HumanDuration,
-    /// How many samples the head may hold before it is written earlier; 8 bytes each and more.
-    pub head_samples_max: u64,
+    /// Memory for the index and the head together.
+    pub memory: ByteSize,
     /// Memory for blocks read back.
     pub block_cache: ByteSize,
     /// Memory for writes not yet in files.
@@ -65,11 +67,27 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             retention: HumanDuration::from_secs(90 * 86_400),
+            window_retention: HumanDuration::from_secs(365 * 86_400),
             flush_interval: HumanDuration::from_secs(30 * 60),
-            head_samples_max: 20_000_000,
-            block_cache: ByteSize::mib(64),
+            memory: ByteSize::mib(128),
+            block_cache: ByteSize::mib(32),
             write_buffer: ByteSize::mib(64),
         }
+    }
+}
+
+impl StoreConfig {
+    /// Bytes that the index may take: past it, new series are refused.
+    #[must_use]
+    pub fn index_bytes_max(&self) -> u64 {
+        self.memory.as_u64() / 2
+    }
+
+    /// Bytes of the head at which it is written, as large as the index leaves room for. What still
+    /// comes while it is written may take as much again; beyond that, senders wait.
+    #[must_use]
+    pub fn head_bytes_max(&self, index_bytes: u64) -> u64 {
+        self.memory.as_u64().saturating_sub(index_bytes) / 4
     }
 }
 
@@ -143,6 +161,15 @@ pub struct ConfigError {
 }
 
 impl Config {
+    /// The oldest and the newest time that a sample may have, both inside, in milliseconds.
+    #[must_use]
+    pub fn sample_times(&self, now_millis: i64) -> (i64, i64) {
+        let millis = series::time::duration_millis;
+        let oldest = now_millis.saturating_sub(millis(self.store.retention.as_duration()));
+        let newest = now_millis.saturating_add(millis(self.ingest.future_max.as_duration()));
+        (oldest, newest)
+    }
+
     /// Checks what the types do not.
     ///
     /// # Errors
@@ -173,9 +200,14 @@ impl Config {
             "is under \"1s\"",
         )?;
         at_least(
-            self.store.head_samples_max > 0,
-            "store.head_samples_max",
-            "is 0",
+            self.store.window_retention.as_duration() >= self.store.retention.as_duration(),
+            "store.window_retention",
+            "is under store.retention; roll-ups are kept at least as long as samples",
+        )?;
+        at_least(
+            self.store.memory.as_u64() >= 16 << 20,
+            "store.memory",
+            "is under \"16MiB\"",
         )?;
         at_least(
             self.ingest.window.as_u64() >= wire::MESSAGE_BYTES_MAX as u64,

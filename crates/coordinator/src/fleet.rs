@@ -230,8 +230,8 @@ impl Fleet {
             samples_total: statistics.samples_total,
             bytes_total: nodes.map(|node| node.bytes).sum(),
             head_samples: statistics.head_samples,
-            chunk_samples_total: statistics.chunk_samples_total,
-            chunk_bytes_total: statistics.chunk_bytes_total,
+            chunk_samples_total: statistics.chunk_samples,
+            chunk_bytes_total: statistics.chunk_bytes,
             disk_bytes: statistics.disk_bytes,
         }
     }

@@ -5,6 +5,7 @@
 //! `failed`. Envelope, codes, words and the writing of numbers are those of Prometheus; an answer
 //! known to lack something says `"isPartial":true` besides its warnings.
 
+mod admin;
 mod ask;
 mod failed;
 mod json;
@@ -12,15 +13,16 @@ mod listing;
 mod params;
 mod reply;
 mod status;
+mod write;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use daemon::clock::SharedClock;
 use daemon::metrics::{TEXT_CONTENT_TYPE, render_text};
 use daemon::shutdown::Shutdown;
@@ -31,6 +33,8 @@ use crate::config::Config;
 use crate::fleet::FleetApi;
 use crate::metrics::Metrics;
 use crate::query::Questions;
+
+pub use write::RemoteWrite;
 
 /// What the pages tell about.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub struct Http {
     pub config: watch::Receiver<Arc<Config>>,
     /// The time of a question that names none.
     pub clock: SharedClock,
+    /// Who takes remote writes.
+    pub write: RemoteWrite,
 }
 
 impl std::fmt::Debug for Http {
@@ -65,6 +71,12 @@ impl Http {
             .route("/metrics", get(metrics))
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
+            .route("/-/flush", post(admin::flush))
+            .route("/-/compact", post(admin::compact))
+            .route(
+                "/api/v1/write",
+                post(write::write).layer(DefaultBodyLimit::max(write::BODY_BYTES_MAX)),
+            )
             .nest("/api/v1", api())
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
@@ -105,7 +117,9 @@ async fn index() -> &'static str {
      /metrics      its own metrics\n\
      /-/healthy    whether it works\n\
      /-/ready      whether it takes work\n\
-     /api/v1       the HTTP API of Prometheus\n"
+     /-/flush      POST: writes the samples in memory as chunks\n\
+     /-/compact    POST: merges all small runs of chunks\n\
+     /api/v1       the HTTP API of Prometheus, and its remote write\n"
 }
 
 async fn metrics(State(http): State<Http>) -> Response {

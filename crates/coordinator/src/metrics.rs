@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use daemon::metrics::{Counter, Gauge, Histogram, MetricKind, Registry, process_families};
+use daemon::metrics::{
+    Counter, Gauge, Histogram, MetricFamily, MetricKind, Registry, process_families,
+};
 use store::Store;
 
 /// Why a batch was not taken in. Everything dropped is counted with one of these.
@@ -64,7 +66,15 @@ pub struct Metrics {
     pub commits: Counter,
     /// One flush of the head.
     pub flush_seconds: Histogram,
-    /// Flushes and retentions that failed.
+    /// One compaction.
+    pub compaction_seconds: Histogram,
+    /// Remote-write requests taken in, in whole or in part.
+    pub write_requests: Counter,
+    /// Remote-write requests of which nothing was taken in.
+    pub write_failures: Counter,
+    /// Samples of remote write that were refused.
+    pub write_refused_samples: [Counter; remote::Reason::ALL.len()],
+    /// Flushes, compactions and retentions that failed.
     pub upkeep_failures: Counter,
     /// Queries answered, from receipt to the last series.
     pub query_seconds: Histogram,
@@ -90,6 +100,17 @@ impl Metrics {
             let labels = [("reason", reason.as_str())];
             registry
                 .counter("vedette_coordinator_refused_batches_total", help, &labels)
+                .expect(VALID)
+        });
+        let write_refused_samples = remote::Reason::ALL.map(|reason| {
+            let help = "Samples of remote write that were refused, by reason.";
+            let labels = [("reason", reason.as_str())];
+            registry
+                .counter(
+                    "vedette_coordinator_write_refused_samples_total",
+                    help,
+                    &labels,
+                )
                 .expect(VALID)
         });
         let metrics = Self {
@@ -137,9 +158,22 @@ impl Metrics {
                 "vedette_coordinator_flush_seconds",
                 "One flush of the head into chunks.",
             ),
+            compaction_seconds: histogram(
+                "vedette_coordinator_compaction_seconds",
+                "One merge of small runs of chunks into a large one.",
+            ),
+            write_requests: counter(
+                "vedette_coordinator_write_requests_total",
+                "Remote-write requests taken in, in whole or in part.",
+            ),
+            write_failures: counter(
+                "vedette_coordinator_write_failures_total",
+                "Remote-write requests of which nothing was taken in.",
+            ),
+            write_refused_samples,
             upkeep_failures: counter(
                 "vedette_coordinator_upkeep_failures_total",
-                "Flushes and retentions that failed.",
+                "Flushes, compactions and retentions that failed.",
             ),
             query_seconds: histogram(
                 "vedette_coordinator_query_seconds",
@@ -178,43 +212,95 @@ impl Metrics {
         let store = Arc::clone(store);
         self.registry.collector(move || {
             let statistics = store.statistics();
-            let family = |name, help, kind, value: u64| {
-                daemon::metrics::MetricFamily::new(name, help, kind).with(&[], float(value))
+            let family = |(name, help, kind, value)| {
+                MetricFamily::new(name, help, kind).with(&[], float(value))
             };
-            vec![
-                family(
-                    "vedette_coordinator_series",
-                    "Series in the index.",
-                    MetricKind::Gauge,
-                    statistics.series,
-                ),
-                family(
-                    "vedette_coordinator_head_samples",
-                    "Samples not yet in chunks.",
-                    MetricKind::Gauge,
-                    statistics.head_samples,
-                ),
-                family(
-                    "vedette_coordinator_chunk_samples_total",
-                    "Samples written to chunks.",
-                    MetricKind::Counter,
-                    statistics.chunk_samples_total,
-                ),
-                family(
-                    "vedette_coordinator_chunk_bytes_total",
-                    "Bytes of chunks written, keys and times included.",
-                    MetricKind::Counter,
-                    statistics.chunk_bytes_total,
-                ),
-                family(
-                    "vedette_coordinator_disk_bytes",
-                    "Bytes of the database.",
-                    MetricKind::Gauge,
-                    statistics.disk_bytes,
-                ),
-            ]
+            let mut all = families(&statistics).map(family).to_vec();
+            let mut files = MetricFamily::new(
+                "vedette_coordinator_family_bytes",
+                "Bytes of the database's files, by what they hold: windows are the roll-ups.",
+                MetricKind::Gauge,
+            );
+            for (name, bytes) in store.family_bytes() {
+                files.push(&[("family", name)], float(bytes));
+            }
+            all.push(files);
+            all
         });
     }
+}
+
+/// What the store says of itself: name, help, kind and value.
+fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, MetricKind, u64); 11] {
+    use MetricKind::{Counter, Gauge};
+    [
+        (
+            "vedette_coordinator_series",
+            "Series in the index.",
+            Gauge,
+            statistics.series,
+        ),
+        (
+            "vedette_coordinator_head_samples",
+            "Samples not yet in chunks.",
+            Gauge,
+            statistics.head_samples,
+        ),
+        (
+            "vedette_coordinator_head_bytes",
+            "Memory of the samples not yet in chunks, and of the journal behind them.",
+            Gauge,
+            statistics.head_bytes,
+        ),
+        (
+            "vedette_coordinator_index_bytes",
+            "Memory of the index of series.",
+            Gauge,
+            statistics.index_bytes,
+        ),
+        (
+            "vedette_coordinator_groups",
+            "Groups of series that share their times.",
+            Gauge,
+            statistics.groups,
+        ),
+        (
+            "vedette_coordinator_refused_series_total",
+            "Series refused because store.memory has no room for them.",
+            Counter,
+            statistics.refused_series_total,
+        ),
+        (
+            "vedette_coordinator_runs",
+            "Runs of chunks; a read looks into each that its range touches.",
+            Gauge,
+            statistics.runs,
+        ),
+        (
+            "vedette_coordinator_chunk_samples",
+            "Samples in chunks.",
+            Gauge,
+            statistics.chunk_samples,
+        ),
+        (
+            "vedette_coordinator_chunk_bytes",
+            "Bytes of chunks, keys and times included.",
+            Gauge,
+            statistics.chunk_bytes,
+        ),
+        (
+            "vedette_coordinator_compacted_samples_total",
+            "Samples packed anew by compactions.",
+            Counter,
+            statistics.compacted_samples_total,
+        ),
+        (
+            "vedette_coordinator_disk_bytes",
+            "Bytes of the database.",
+            Gauge,
+            statistics.disk_bytes,
+        ),
+    ]
 }
 
 /// A count as a metric value; exact below 2^53.

@@ -11,7 +11,7 @@ use daemon::shutdown::Shutdown;
 use store::Store;
 use store::engine::rocks::{Rocks, RocksConfig};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::server::NamedService as _;
 use tonic::transport::Server;
@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Fleet, FleetApi};
 use crate::health::Health;
-use crate::http::Http;
+use crate::http::{Http, RemoteWrite};
 use crate::ingest::{DECODED_SAMPLES_MAX, Ingest};
 use crate::metrics::Metrics;
 use crate::query::{QueryApi, Questions};
@@ -131,16 +131,18 @@ pub async fn start(
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
     let fleet = Fleet::open(Arc::clone(&store), events.clone(), Arc::clone(&clock))?;
+    let full = Arc::new(Notify::new());
     let writer = Writer::start(
         Arc::clone(&store),
         Arc::clone(&metrics),
         Arc::clone(&clock),
         shutdown,
         receiver.clone(),
+        Arc::clone(&full),
     );
     let ingest = Ingest {
         store: Arc::clone(&store),
-        writer,
+        writer: writer.clone(),
         fleet: fleet.clone(),
         events: events.clone(),
         config: receiver.clone(),
@@ -163,6 +165,7 @@ pub async fn start(
         fleet: FleetApi(fleet.clone()),
         config: receiver.clone(),
         clock: Arc::clone(&clock),
+        write: RemoteWrite::new(writer),
     };
     let upkeep = Upkeep {
         store: Arc::clone(&store),
@@ -171,21 +174,15 @@ pub async fn start(
         config: receiver,
         metrics: Arc::clone(&metrics),
         clock,
+        full,
     };
     drop(shutdown.spawn_essential("upkeep", upkeep.run(shutdown.clone())));
-    let (grpc_address, grpc_listener) = grpc;
-    let (http_address, http_listener) = http;
-    serve_grpc(
-        grpc_listener,
-        ingest,
-        FleetApi(fleet),
-        QueryApi(questions),
-        shutdown,
-    )?;
-    serve_http(http_listener, pages, shutdown);
+    let (fleet, query) = (FleetApi(fleet), QueryApi(questions));
+    serve_grpc(grpc.1, ingest, fleet, query, shutdown)?;
+    serve_http(http.1, pages, shutdown);
     Ok(Running {
-        grpc: grpc_address,
-        http: http_address,
+        grpc: grpc.0,
+        http: http.0,
         config: sender,
         metrics,
         store,
@@ -208,10 +205,12 @@ fn open_store(config: &Config) -> Result<Arc<Store>, Error> {
         source,
     })?;
     let (store, recovery) = Store::open(Box::new(engine))?;
+    store.set_index_bytes_max(config.store.index_bytes_max());
     tracing::info!(
         series = recovery.series,
         batches = recovery.batches,
         samples = recovery.samples,
+        upgraded_samples = recovery.upgraded_samples,
         "store opened"
     );
     for damaged in &recovery.damaged {

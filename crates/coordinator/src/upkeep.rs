@@ -1,4 +1,4 @@
-//! Flushing the head and dropping old days, on time.
+//! Flushing the head, merging runs and dropping old days, on time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use series::Timestamp;
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::events::Events;
@@ -34,6 +35,8 @@ pub struct Upkeep {
     pub metrics: Arc<Metrics>,
     /// The clock.
     pub clock: SharedClock,
+    /// Called when the head is to be written.
+    pub full: Arc<Notify>,
 }
 
 impl Upkeep {
@@ -41,31 +44,38 @@ impl Upkeep {
     pub async fn run(self, shutdown: Shutdown) {
         let mut flushed_at = self.clock.monotonic();
         let mut retained_at = None;
+        let mut compacting: Option<JoinHandle<()>> = None;
         loop {
+            let mut full = false;
             let drained = tokio::select! {
                 () = shutdown.draining() => true,
+                () = self.full.notified() => { full = true; false }
                 () = tokio::time::sleep(LOOK_EVERY) => false,
             };
-            let upkeep = self.clone();
-            drop(
-                shutdown
-                    .spawn_blocking("nodes", move || upkeep.keep())
-                    .await,
-            );
+            if !full {
+                let upkeep = self.clone();
+                let kept = shutdown.spawn_blocking("nodes", move || upkeep.keep());
+                drop(kept.await);
+            }
             if drained {
                 return;
             }
             let now = self.clock.monotonic();
             let store = self.config.borrow().store.clone();
+            self.store.set_index_bytes_max(store.index_bytes_max());
             let due = now.saturating_sub(flushed_at) >= store.flush_interval.as_duration();
-            if due || self.store.head_samples() >= store.head_samples_max {
+            if due || full {
                 flushed_at = now;
                 let upkeep = self.clone();
-                drop(
-                    shutdown
-                        .spawn_blocking("flush", move || upkeep.flush())
-                        .await,
-                );
+                let flushed = shutdown.spawn_blocking("flush", move || upkeep.flush());
+                drop(flushed.await);
+            }
+            // Merging goes on beside the next flushes.
+            if compacting.as_ref().is_none_or(JoinHandle::is_finished) {
+                let upkeep = self.clone();
+                let stop = shutdown.clone();
+                let work = move || upkeep.compact(&stop);
+                compacting = Some(shutdown.spawn_blocking("compaction", work));
             }
             if retained_at.is_none_or(|at| now.saturating_sub(at) >= RETAIN_EVERY) {
                 retained_at = Some(now);
@@ -102,16 +112,49 @@ impl Upkeep {
         }
     }
 
+    fn compact(&self, stop: &Shutdown) {
+        while !stop.is_draining() {
+            let started = self.clock.monotonic();
+            match self.store.compact() {
+                Ok(compacted) if compacted.damaged > 0 => tracing::error!(
+                    runs = compacted.damaged,
+                    "chunks cannot be read; their runs stay as they are"
+                ),
+                Ok(compacted) if compacted.runs > 0 => {
+                    let took = self.clock.monotonic().saturating_sub(started);
+                    self.metrics.compaction_seconds.record(took);
+                    tracing::info!(
+                        runs = compacted.runs,
+                        samples = compacted.samples,
+                        bytes_before = compacted.bytes_before,
+                        bytes_after = compacted.bytes_after,
+                        "runs merged"
+                    );
+                }
+                Ok(_) => return,
+                Err(error) => return self.failed(&error, "compaction failed"),
+            }
+        }
+    }
+
     fn retain(&self) {
-        let retention = self.config.borrow().store.retention.as_duration();
+        let (retention, window_retention) = {
+            let store = &self.config.borrow().store;
+            (
+                store.retention.as_duration(),
+                store.window_retention.as_duration(),
+            )
+        };
         // A clock that is years ahead must not drop everything: what is old is told by the data too.
         let now = self.clock.wall_millis().min(self.store.newest_millis());
         let oldest = Timestamp::from_millis(now) - retention;
-        let retained = self.store.retain(oldest);
+        let oldest_windows = Timestamp::from_millis(now) - window_retention;
+        let retained = self.store.retain(oldest, oldest_windows);
         let dropped = self.events.retain(oldest.as_millis());
         match retained.and_then(|retained| dropped.map(|()| retained)) {
-            Ok(retained) if retained.partitions > 0 => tracing::info!(
-                days = retained.partitions,
+            Ok(retained) if retained.days + retained.days_of_windows > 0 => tracing::info!(
+                days = retained.days,
+                days_of_windows = retained.days_of_windows,
                 series = retained.series,
                 "old days dropped"
             ),

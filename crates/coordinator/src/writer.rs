@@ -6,7 +6,7 @@ use std::sync::Arc;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::{Arrival, Outcome, Store};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -36,7 +36,8 @@ pub struct Writer {
 pub struct Stopped;
 
 impl Writer {
-    /// Starts the thread. `ingest.queue_batches_max` arrivals may wait for it.
+    /// Starts the thread. `ingest.queue_batches_max` arrivals may wait for it. It calls `full` when the
+    /// head is to be written.
     #[must_use]
     pub fn start(
         store: Arc<Store>,
@@ -44,10 +45,11 @@ impl Writer {
         clock: SharedClock,
         shutdown: &Shutdown,
         config: watch::Receiver<Arc<Config>>,
+        full: Arc<Notify>,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(config.borrow().ingest.queue_batches_max);
         // Its end is not awaited by name: it lives as long as the last stream holds a handle.
-        let work = move || write(queue, &store, &metrics, &clock, &config);
+        let work = move || write(queue, &store, &metrics, &clock, &config, &full);
         drop(shutdown.spawn_blocking("writer", work));
         Self { jobs }
     }
@@ -77,6 +79,7 @@ fn write(
     metrics: &Metrics,
     clock: &SharedClock,
     config: &watch::Receiver<Arc<Config>>,
+    full: &Notify,
 ) {
     while let Some(first) = queue.blocking_recv() {
         let mut bytes = size(&first);
@@ -88,8 +91,12 @@ fn write(
         }
         // Upkeep flushes in good time. When more comes than it can keep up with, the writer flushes
         // too, and everybody waits: the head stays within three times its bound.
-        let head_samples_max = config.borrow().store.head_samples_max;
-        if store.head_samples() > head_samples_max.saturating_mul(2) {
+        let head_bytes = store.head_bytes();
+        let head_bytes_max = config.borrow().store.head_bytes_max(store.index_bytes());
+        if head_bytes > head_bytes_max {
+            full.notify_one();
+        }
+        if head_bytes > head_bytes_max.saturating_mul(2) {
             match store.flush() {
                 Ok(flushed) => tracing::warn!(samples = flushed.samples, "head full, flushed"),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "flush"),
@@ -99,7 +106,7 @@ fn write(
             .into_iter()
             .map(|job| (job.arrival, job.verdict))
             .unzip();
-        let samples: Vec<u64> = arrivals.iter().map(samples_of).collect();
+        let samples: Vec<u64> = arrivals.iter().map(Arrival::sample_count).collect();
         let started = clock.monotonic();
         let result = store.commit(arrivals).map_err(Arc::new);
         metrics
@@ -136,18 +143,8 @@ fn count(metrics: &Metrics, verdict: &Verdict, samples: u64) {
     }
 }
 
-fn samples_of(arrival: &Arrival) -> u64 {
-    arrival
-        .blocks
-        .iter()
-        .map(|block| block.block.sample_count() as u64)
-        .sum()
-}
-
 fn size(job: &Job) -> usize {
-    job.arrival
-        .blocks
-        .iter()
-        .map(|block| block.received.len())
-        .sum()
+    let blocks = job.arrival.blocks.iter().map(|block| block.received.len());
+    let samples = job.arrival.samples.values.len() * size_of::<f64>();
+    blocks.sum::<usize>() + samples
 }

@@ -16,29 +16,49 @@ pub enum Family {
     Journal,
     /// Series id → labels and kind.
     Series,
-    /// Sealed columns, by partition, series and time.
-    Chunks,
-    /// Time columns that chunks share, by partition and number.
-    Times,
-    /// Which series have chunks in a partition.
-    Partitions,
+    /// Group → its series by column.
+    Groups,
+    /// Which runs and series a partition has.
+    Days,
+    /// Chunks, by partition, run and group. Rows come by [`Engine::ingest`] and go by
+    /// [`Engine::drop_ingested`] only.
+    Runs,
+    /// Roll-ups of the chunks, in the same way.
+    Windows,
     /// High-water marks, counters and the format version.
     Meta,
     /// Small durable rows of the coordinator: nodes, events.
     State,
+    /// Chunks of format 1. This and the next two are only read, and only there in a database that
+    /// format 1 wrote.
+    OldChunks,
+    /// Time columns of format 1.
+    OldTimes,
+    /// Partitions of format 1.
+    OldPartitions,
 }
 
 impl Family {
-    /// All families, in order.
-    pub const ALL: [Self; 7] = [
+    /// All families that are written, in order.
+    pub const ALL: [Self; 8] = [
         Self::Journal,
         Self::Series,
-        Self::Chunks,
-        Self::Times,
-        Self::Partitions,
+        Self::Groups,
+        Self::Days,
+        Self::Runs,
+        Self::Windows,
         Self::Meta,
         Self::State,
     ];
+
+    /// The families of format 1.
+    pub const OLD: [Self; 3] = [Self::OldChunks, Self::OldTimes, Self::OldPartitions];
+
+    /// Whether its rows are written one by one, through the log.
+    #[must_use]
+    pub const fn is_logged(self) -> bool {
+        !matches!(self, Self::Runs | Self::Windows)
+    }
 
     /// Its name on disk.
     #[must_use]
@@ -46,11 +66,15 @@ impl Family {
         match self {
             Self::Journal => "journal",
             Self::Series => "series",
-            Self::Chunks => "chunks",
-            Self::Times => "times",
-            Self::Partitions => "partitions",
+            Self::Groups => "groups",
+            Self::Days => "days",
+            Self::Runs => "runs",
+            Self::Windows => "windows",
             Self::Meta => "meta",
             Self::State => "state",
+            Self::OldChunks => "chunks",
+            Self::OldTimes => "times",
+            Self::OldPartitions => "partitions",
         }
     }
 }
@@ -128,6 +152,25 @@ impl EngineError {
     }
 }
 
+/// Called with a row that was found.
+pub type Found<'a> = dyn FnMut(&[u8]) + 'a;
+
+/// Rows on their way into a family, in ascending order of key, each key once.
+pub trait Ingest {
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// When it cannot be written, or its key is not above the last one.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError>;
+
+    /// Makes all rows durable and visible at once. Rows that were there under the same keys are
+    /// replaced.
+    ///
+    /// # Errors
+    /// When it fails; nothing of it is visible then.
+    fn finish(self: Box<Self>) -> Result<(), EngineError>;
+}
+
 /// Called for each row of a scan; says whether to go on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
@@ -139,11 +182,42 @@ pub trait Engine: Send + Sync + 'static {
     /// When it could not be made durable as asked; nothing may be assumed of it then.
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
 
-    /// Reads one row.
+    /// Reads one row. A family of an old format that the database does not have is empty.
     ///
     /// # Errors
     /// When the row could not be read, damaged bytes included.
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Hands one row to `found` where it lies; says whether there is one. Its bytes are as the disk
+    /// gave them: whoever stores rows that are read like this checks them.
+    ///
+    /// # Errors
+    /// When the row could not be read.
+    fn read(&self, family: Family, key: &[u8], found: &mut Found<'_>) -> Result<bool, EngineError>;
+
+    /// Begins to bring many rows into a family, past the log.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    fn ingest(&self, family: Family) -> Result<Box<dyn Ingest + '_>, EngineError>;
+
+    /// Drops what was brought in by ingests whose rows all lie from the first key (inside) to the
+    /// second (outside). Rows of other ingests in that range may go or stay.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn drop_ingested(
+        &self,
+        family: Family,
+        start_inclusive: &[u8],
+        end_exclusive: &[u8],
+    ) -> Result<(), EngineError>;
+
+    /// Writes what is only in the log and in memory to where it stays, so that the log can go.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn settle(&self) -> Result<(), EngineError>;
 
     /// Visits the rows from the first key (inside) to the second (outside) in ascending order.
     ///
@@ -170,6 +244,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Bytes on disk, as far as the engine knows.
     fn disk_bytes(&self) -> u64;
+
+    /// Bytes of one family's files; what is only in the log and in memory is not in them.
+    fn family_bytes(&self, family: Family) -> u64;
 }
 
 impl<E: Engine + ?Sized> Engine for std::sync::Arc<E> {
@@ -178,6 +255,18 @@ impl<E: Engine + ?Sized> Engine for std::sync::Arc<E> {
     }
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         (**self).get(family, key)
+    }
+    fn read(&self, family: Family, key: &[u8], found: &mut Found<'_>) -> Result<bool, EngineError> {
+        (**self).read(family, key, found)
+    }
+    fn ingest(&self, family: Family) -> Result<Box<dyn Ingest + '_>, EngineError> {
+        (**self).ingest(family)
+    }
+    fn drop_ingested(&self, family: Family, a: &[u8], b: &[u8]) -> Result<(), EngineError> {
+        (**self).drop_ingested(family, a, b)
+    }
+    fn settle(&self) -> Result<(), EngineError> {
+        (**self).settle()
     }
     fn scan(
         &self,
@@ -198,5 +287,8 @@ impl<E: Engine + ?Sized> Engine for std::sync::Arc<E> {
     }
     fn disk_bytes(&self) -> u64 {
         (**self).disk_bytes()
+    }
+    fn family_bytes(&self, family: Family) -> u64 {
+        (**self).family_bytes(family)
     }
 }

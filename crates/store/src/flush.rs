@@ -1,19 +1,33 @@
-//! The head becomes chunks.
+//! The head becomes a run of chunks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use foldhash::fast::FixedState;
+use codec::Effort;
 use roaring::RoaringBitmap;
+use series::Column;
 use series::limits::BLOCK_ROWS_MAX;
-use series::{Column, Rows};
 
-use crate::chunk::{self, ChunkHead};
-use crate::engine::{Batch, Durability, Family};
-use crate::head::{self, Head, Piece};
+use crate::engine::{Batch, Durability, Engine, EngineError, Family, Ingest};
+use crate::groups::GroupId;
+use crate::head::{Head, HeadGroup};
 use crate::open::engine_error;
-use crate::{Error, SeriesId, Store, keys, locked, reading, writing};
+use crate::runs::{Day, Run};
+use crate::{Error, Store, chunk, keys, locked, reading, windows, writing};
+
+/// Columns of so many rows are packed for good at once; shorter ones are packed quickly and wait for
+/// a compaction.
+pub(crate) const DENSE_ROWS: u64 = 480;
+
+/// Most rows of one chunk: what is decoded for any of them.
+pub(crate) const PART_ROWS: usize = 2048;
+
+const _: () = assert!(PART_ROWS <= BLOCK_ROWS_MAX);
+
+/// A group whose rows that share few of their times are more than this is let go.
+const SPARSE_ROWS_MIN: usize = 16;
 
 /// What a flush wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,23 +36,17 @@ pub struct Flushed {
     pub chunks: u64,
     /// Their samples.
     pub samples: u64,
-    /// Bytes of chunks and shared time columns with their keys, before the engine's compression.
+    /// Bytes of chunks with their keys.
     pub bytes: u64,
 }
 
-/// Time columns written in one flush, so that series that share their times share the column.
-#[derive(Default)]
-struct SharedTimes {
-    numbers: HashMap<(u32, Vec<i64>), u64, FixedState>,
-    next: u64,
-}
-
 impl Store {
-    /// Writes the head as chunks and drops the journal behind it, in one write: a crash leaves
-    /// either the journal or the chunks. Commits go on meanwhile.
+    /// Writes the head as chunks and drops the journal behind it: a crash leaves either the journal or
+    /// the chunks or both, which reads the same. Commits go on meanwhile.
     ///
     /// # Errors
-    /// When the write failed; then the store takes nothing more until it is opened again.
+    /// When writing chunks failed, which can be tried again; or when the journal could not be dropped:
+    /// then the store takes nothing more until it is opened again.
     pub fn flush(&self) -> Result<Flushed, Error> {
         let _one_at_a_time = locked(&self.flushing);
         if self.poisoned.load(Ordering::Acquire) {
@@ -47,45 +55,31 @@ impl Store {
         let Some(frozen) = self.freeze() else {
             return Ok(Flushed::default());
         };
-        let flush = self.flushes.load(Ordering::Acquire);
-        let (mut batch, flushed, touched) = write_chunks(&frozen, flush);
-        let mut partitions = reading(&self.partitions).clone();
-        for (number, ids) in touched {
-            let all = partitions.entry(number).or_default();
-            *all |= ids;
-            let mut row = Vec::with_capacity(all.serialized_size());
-            all.serialize_into(&mut row)
-                .expect("memory takes what is written into it");
-            batch.put(Family::Partitions, keys::partition(number), row);
+        let number = self.flushes.load(Ordering::Acquire).saturating_add(1);
+        let mut ids: Vec<GroupId> = frozen.groups.keys().copied().collect();
+        ids.sort_unstable();
+        let mut flushed = Flushed::default();
+        let mut written = Vec::new();
+        for partition in days_of(&frozen) {
+            if let Some((run, series)) =
+                self.write_day(partition, number, &frozen, &ids, &mut flushed)?
+            {
+                written.push((partition, run, series));
+            }
         }
-        batch.put(
-            Family::Meta,
-            keys::FLUSHED,
-            frozen.position_end.to_be_bytes(),
-        );
-        batch.put(
-            Family::Meta,
-            keys::FLUSHES,
-            u64::from(flush + 1).to_be_bytes(),
-        );
-        batch.delete_range(
-            Family::Journal,
-            keys::journal(0),
-            keys::journal(frozen.position_end),
-        );
-        if let Err(error) = self.engine.write(batch, Durability::Synced) {
-            self.poisoned.store(true, Ordering::Release);
-            return Err(engine_error("writing chunks")(error));
-        }
-        self.flushes.store(flush + 1, Ordering::Release);
-        self.counters
-            .chunk_samples
-            .fetch_add(flushed.samples, Ordering::Relaxed);
-        self.counters
-            .chunk_bytes
-            .fetch_add(flushed.bytes, Ordering::Relaxed);
-        *writing(&self.partitions) = partitions;
+        let end = frozen.position_end;
+        let mut batch = Batch::default();
+        batch.put(Family::Meta, keys::FLUSHED, end.to_be_bytes());
+        batch.put(Family::Meta, keys::FLUSHES, u64::from(number).to_be_bytes());
+        batch.delete_range(Family::Journal, keys::journal(0), keys::journal(end));
+        self.add_runs(batch, written)?;
+        self.flushes.store(number, Ordering::Release);
+        self.retire_sparse(&frozen);
         writing(&self.heads).frozen = None;
+        drop(frozen);
+        self.engine
+            .settle()
+            .map_err(engine_error("settling the log"))?;
         Ok(flushed)
     }
 
@@ -98,7 +92,7 @@ impl Store {
         if let Some(unfinished) = &heads.frozen {
             return Some(Arc::clone(unfinished));
         }
-        if heads.active.series.is_empty() {
+        if heads.active.groups.is_empty() {
             return None;
         }
         let position_end = heads.active.position_end;
@@ -110,100 +104,215 @@ impl Store {
         heads.frozen = Some(Arc::clone(&frozen));
         Some(frozen)
     }
-}
 
-fn write_chunks(head: &Head, flush: u32) -> (Batch, Flushed, BTreeMap<u32, RoaringBitmap>) {
-    let mut batch = Batch::default();
-    let mut flushed = Flushed::default();
-    let mut touched: BTreeMap<u32, RoaringBitmap> = BTreeMap::new();
-    let mut shared = SharedTimes {
-        next: u64::from(flush) << 32,
-        ..SharedTimes::default()
-    };
-    // In order of id, so that the engine is handed sorted keys.
-    let mut ids: Vec<SeriesId> = head.series.keys().copied().collect();
-    ids.sort_unstable();
-    for id in ids {
-        for (times, values) in columns_of(head.pieces(id)) {
-            let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
-                continue;
-            };
-            let partition = keys::partition_of(first);
-            let rows = u32::try_from(times.len()).unwrap_or(u32::MAX);
-            let number = shared.number(partition, times, &mut batch, &mut flushed);
-            let key = keys::chunk(partition, id.0, first, flush);
-            let column = Column {
-                rows: Rows::All,
-                values,
-            };
-            flushed.samples += column.values.len() as u64;
-            flushed.chunks += 1;
-            let head = ChunkHead {
-                rows,
-                times: number,
-                last_millis: last,
-            };
-            let record = chunk::encode(&key, head, &column);
-            flushed.bytes += (key.len() + record.len()) as u64;
-            batch.put(Family::Chunks, key, record);
-            touched.entry(partition).or_default().insert(id.0);
-        }
-    }
-    (batch, flushed, touched)
-}
-
-impl SharedTimes {
-    /// Number of a time column in its partition; written when it is new.
-    fn number(
-        &mut self,
+    /// Writes what a head has of one day; `None` when that is nothing.
+    fn write_day(
+        &self,
         partition: u32,
-        times: Vec<i64>,
-        batch: &mut Batch,
+        number: u32,
+        head: &Head,
+        ids: &[GroupId],
         flushed: &mut Flushed,
-    ) -> u64 {
-        let known = (partition, times);
-        if let Some(number) = self.numbers.get(&known) {
-            return *number;
+    ) -> Result<Option<(Run, RoaringBitmap)>, Error> {
+        let range = keys::range_of(partition);
+        let touching = || {
+            let groups = ids
+                .iter()
+                .filter_map(|id| Some((*id, head.groups.get(id)?)));
+            groups.filter(|(_, group)| group.rows_in(range) > 0)
+        };
+        let sizes = touching().map(|(_, group)| (group.rows_in(range), group.width()));
+        let (cells, columns) = sizes.fold((0, 0), |(cells, columns), (rows, width)| {
+            (cells + rows * width, columns + width)
+        });
+        if columns == 0 {
+            return Ok(None);
         }
-        let number = self.next;
-        self.next += 1;
-        let key = keys::times(partition, number);
-        let mut body = Vec::new();
-        codec::encode_times(&known.1, &mut body);
-        let mut row = times_checksum(&key, &body).to_le_bytes().to_vec();
-        row.append(&mut body);
-        flushed.bytes += (key.len() + row.len()) as u64;
-        batch.put(Family::Times, key, row);
-        self.numbers.insert(known, number);
-        number
+        let level = u8::from((cells / columns) as u64 >= DENSE_ROWS);
+        let writing = || engine_error("writing chunks");
+        let mut writer =
+            RunWriter::begin(&*self.engine, partition, number, level).map_err(writing())?;
+        let mut series = RoaringBitmap::new();
+        for (id, group) in touching() {
+            let matrix = group.matrix(range);
+            let rows = matrix.rows_in(range);
+            let columns: Vec<Column> = (0..matrix.width())
+                .map(|column| matrix.column(column, rows.clone()))
+                .collect();
+            if let Some(members) = reading(&self.groups).members(id) {
+                let pairs = columns.iter().zip(&members.series);
+                let used = pairs.filter(|(column, _)| !column.values.is_empty());
+                series.extend(used.map(|(_, id)| id.0));
+            }
+            let times = matrix.times.get(rows).unwrap_or_default();
+            writer.put(id, times, &columns).map_err(writing())?;
+        }
+        let run = writer.finish(flushed).map_err(writing())?;
+        Ok(Some((run, series)))
+    }
+
+    /// Adds runs to their days, in one write with `batch`.
+    fn add_runs(
+        &self,
+        mut batch: Batch,
+        written: Vec<(u32, Run, RoaringBitmap)>,
+    ) -> Result<(), Error> {
+        let _one_change = locked(&self.changing_days);
+        let mut changed = Vec::with_capacity(written.len());
+        for (partition, run, series) in written {
+            let before = reading(&self.days).get(&partition).cloned();
+            let mut day = before.map_or_else(Day::default, |day| (*day).clone());
+            // A flush that was cut short and done again writes the same run.
+            day.runs.retain(|it| it.number != run.number);
+            day.runs.push(run);
+            day.series |= series;
+            day.only_windows = false;
+            batch.put(Family::Days, keys::partition(partition), day.encode());
+            changed.push((partition, Arc::new(day)));
+        }
+        if let Err(error) = self.engine.write(batch, Durability::Synced) {
+            self.poisoned.store(true, Ordering::Release);
+            return Err(engine_error("dropping the journal")(error));
+        }
+        writing(&self.days).extend(changed);
+        Ok(())
+    }
+
+    /// Lets go of groups whose series turned out to share few of their times.
+    fn retire_sparse(&self, head: &Head) {
+        let mut groups = writing(&self.groups);
+        for (id, group) in &head.groups {
+            if group.rows() >= SPARSE_ROWS_MIN && group.is_sparse() {
+                groups.retire(*id);
+            }
+        }
     }
 }
 
-/// Checksum of a time column under its key.
-pub(crate) fn times_checksum(key: &[u8], body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(body);
-    hasher.finalize()
+/// The days that a head may have samples of, ascending.
+fn days_of(head: &Head) -> BTreeSet<u32> {
+    let mut days = BTreeSet::new();
+    for (first, last) in head.groups.values().filter_map(HeadGroup::span) {
+        days.extend(keys::partition_of(first)..=keys::partition_of(last));
+    }
+    days
 }
 
-/// The samples of a series cut into columns that each lie in one partition and within the row
-/// bound.
-fn columns_of(pieces: &[Piece]) -> Vec<(Vec<i64>, Vec<f64>)> {
-    let (times, values) = head::merge(pieces);
-    let mut columns = Vec::new();
-    let mut start = 0;
-    while start < times.len() {
-        let partition = keys::partition_of(times[start]);
-        let mut end = start + 1;
-        while end < times.len()
-            && end - start < BLOCK_ROWS_MAX
-            && keys::partition_of(times[end]) == partition
-        {
-            end += 1;
-        }
-        columns.push((times[start..end].to_vec(), values[start..end].to_vec()));
-        start = end;
+/// Writes the chunks of one run, and, when they are packed for good, their windows.
+pub(crate) struct RunWriter<'a> {
+    partition: u32,
+    run: Run,
+    chunks: Box<dyn Ingest + 'a>,
+    windows: Option<windows::Writer<'a>>,
+    count: u64,
+}
+
+impl<'a> RunWriter<'a> {
+    /// Begins a run. One of level 0 is packed quickly.
+    pub(crate) fn begin(
+        engine: &'a dyn Engine,
+        partition: u32,
+        number: u32,
+        level: u8,
+    ) -> Result<Self, EngineError> {
+        let windows = (level > 0).then(|| windows::Writer::begin(engine, partition, number, level));
+        Ok(Self {
+            partition,
+            run: Run {
+                number,
+                level,
+                has_windows: level > 0,
+                first_millis: i64::MAX,
+                last_millis: i64::MIN,
+                ..Run::default()
+            },
+            chunks: engine.ingest(Family::Runs)?,
+            windows: windows.transpose()?,
+            count: 0,
+        })
     }
-    columns
+
+    /// Adds the rows of a group. Groups come in ascending order.
+    pub(crate) fn put(
+        &mut self,
+        group: GroupId,
+        times: &[i64],
+        columns: &[Column],
+    ) -> Result<(), EngineError> {
+        if times.is_empty() {
+            return Ok(());
+        }
+        let effort = if self.run.level == 0 {
+            Effort::Quick
+        } else {
+            Effort::Dense
+        };
+        if let Some(windows) = &mut self.windows {
+            windows.put(group, times, columns)?;
+        }
+        for (part, start) in (0..times.len()).step_by(PART_ROWS).enumerate() {
+            let rows = start..times.len().min(start + PART_ROWS);
+            let part_times = times.get(rows.clone()).unwrap_or_default();
+            let cut;
+            let part_columns = if rows.len() == times.len() {
+                columns
+            } else {
+                cut = columns
+                    .iter()
+                    .map(|column| cut_column(column, times.len(), rows.clone()))
+                    .collect::<Vec<Column>>();
+                &cut
+            };
+            // 65,536 parts of 2,048 rows: more rows than a day has milliseconds.
+            let part = u16::try_from(part).unwrap_or(u16::MAX);
+            let run = &mut self.run;
+            let key = keys::chunk(self.partition, run.number, run.level, group, part);
+            let record = chunk::encode(&key, part_times, part_columns, effort);
+            self.chunks.put(&key, &record)?;
+            self.count += 1;
+            run.bytes += (key.len() + record.len()) as u64;
+        }
+        let used = columns.iter().filter(|column| !column.values.is_empty());
+        for column in used {
+            self.run.columns += 1;
+            self.run.samples += column.values.len() as u64;
+        }
+        let (first, last) = (times.first(), times.last());
+        self.run.first_millis = self
+            .run
+            .first_millis
+            .min(first.copied().unwrap_or(i64::MAX));
+        self.run.last_millis = self.run.last_millis.max(last.copied().unwrap_or(i64::MIN));
+        Ok(())
+    }
+
+    /// Makes the run durable.
+    pub(crate) fn finish(self, flushed: &mut Flushed) -> Result<Run, EngineError> {
+        if let Some(windows) = self.windows {
+            windows.finish()?;
+        }
+        self.chunks.finish()?;
+        flushed.chunks += self.count;
+        flushed.samples += self.run.samples;
+        flushed.bytes += self.run.bytes;
+        Ok(self.run)
+    }
+}
+
+/// Some rows of a column of `count` rows.
+fn cut_column(column: &Column, count: usize, rows: Range<usize>) -> Column {
+    let series::Rows::Some(_) = column.rows else {
+        return Column {
+            rows: series::Rows::All,
+            values: column.values.get(rows).unwrap_or_default().to_vec(),
+        };
+    };
+    let before = column.rows.iter(rows.start.min(count)).count();
+    let flags: Vec<bool> = rows.map(|row| column.rows.has(row)).collect();
+    let has = flags.iter().filter(|has| **has).count();
+    let values = column.values.get(before..before + has).unwrap_or_default();
+    Column {
+        rows: series::Rows::from_flags(&flags),
+        values: values.to_vec(),
+    }
 }

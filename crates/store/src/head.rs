@@ -1,133 +1,113 @@
 //! The head: samples that are in the journal and not yet in chunks.
 //!
-//! It keeps the columns as they came, each with the time column of its block, which all columns of
-//! the block share. Nothing is copied on a read: pieces are reference-counted.
+//! It keeps them by group, row after row as they come: a scrape is appended in one copy. What comes
+//! late for a time that no row has is kept apart until the group is written.
+
+mod group;
+mod piece;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use roaring::RoaringBitmap;
-use series::{Block, Rows};
+use series::Block;
 
-use crate::SeriesId;
+use crate::groups::{GroupId, Groups, Stretch};
 
-/// The part of a series that came with one block.
-#[derive(Clone, Debug)]
-pub(crate) struct Piece {
-    pub(crate) times: Arc<[i64]>,
-    pub(crate) rows: Rows,
-    pub(crate) values: Arc<[f64]>,
-}
+pub(crate) use group::HeadGroup;
+pub(crate) use piece::{Piece, are_joined, merge};
 
-/// The pieces of a block whose columns belong to `ids`. There are as many ids as columns.
-pub(crate) fn pieces_of(ids: &[SeriesId], block: Block) -> Vec<(SeriesId, Piece)> {
-    let times: Arc<[i64]> = block.times.into();
-    ids.iter()
-        .zip(block.columns)
-        .filter(|(_, column)| !column.values.is_empty())
-        .map(|(id, column)| {
-            let piece = Piece {
-                times: Arc::clone(&times),
-                rows: column.rows,
-                values: column.values.into(),
-            };
-            (*id, piece)
-        })
-        .collect()
-}
-
+/// The samples of some span of the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
-    pub(crate) series: HashMap<SeriesId, Vec<Piece>, FixedState>,
-    /// The keys of `series`.
-    pub(crate) ids: RoaringBitmap,
+    pub(crate) groups: HashMap<GroupId, HeadGroup, FixedState>,
     pub(crate) samples: u64,
     /// The newest time held, 0 for none.
     pub(crate) newest_millis: i64,
     /// Journal positions held here lie before this.
     pub(crate) position_end: u64,
+    /// Bytes of memory, with what the journal keeps in memory of the same samples.
+    pub(crate) bytes: usize,
 }
 
 impl Head {
-    /// Takes in the pieces of a block.
-    pub(crate) fn push(&mut self, pieces: Vec<(SeriesId, Piece)>) {
-        for (id, piece) in pieces {
-            self.samples += piece.values.len() as u64;
-            let newest = piece.times.last().copied().unwrap_or(0);
-            self.newest_millis = self.newest_millis.max(newest);
-            self.ids.insert(id.0);
-            self.series.entry(id).or_default().push(piece);
+    /// Takes in samples at the places found for them. `value_of` and `time_of` give a sample by its
+    /// number.
+    pub(crate) fn push(
+        &mut self,
+        groups: &Groups,
+        stretches: &[Stretch],
+        times: &[i64],
+        values: &[f64],
+    ) {
+        for stretch in stretches {
+            let (start, end) = (stretch.start as usize, stretch.end as usize);
+            let (Some(&time), Some(values)) = (times.get(start), values.get(start..end)) else {
+                continue;
+            };
+            self.group(groups, stretch.group)
+                .push(time, stretch.column, values);
+            self.samples += values.len() as u64;
+            self.newest_millis = self.newest_millis.max(time);
         }
+        self.bytes += size_of_val(values);
     }
 
-    pub(crate) fn pieces(&self, id: SeriesId) -> &[Piece] {
-        self.series.get(&id).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// Whether pieces follow one another in time and hold every row: then their times can simply be
-/// joined, and shared by all series of which the same is true.
-pub(crate) fn are_joined(pieces: &[Piece]) -> bool {
-    pieces.iter().all(|piece| piece.rows == Rows::All)
-        && pieces
-            .windows(2)
-            .all(|pair| pair[0].times.last() < pair[1].times.first())
-}
-
-/// All samples of the pieces in order of time. Where a time comes twice the later piece wins.
-pub(crate) fn merge(pieces: &[Piece]) -> (Vec<i64>, Vec<f64>) {
-    let mut samples: Vec<(i64, usize, f64)> = Vec::new();
-    for (order, piece) in pieces.iter().enumerate() {
-        let rows = piece.rows.iter(piece.times.len());
-        samples.extend(
-            rows.zip(piece.values.iter())
-                .map(|(row, &value)| (piece.times[row], order, value)),
-        );
-    }
-    samples.sort_by_key(|&(time, order, _)| (time, order));
-    let mut times = Vec::with_capacity(samples.len());
-    let mut values = Vec::with_capacity(samples.len());
-    for (time, _, value) in samples {
-        if times.last() == Some(&time) {
-            values.pop();
-            times.pop();
+    /// Takes in a block whose columns have the places found for them, one sample of each.
+    pub(crate) fn push_block(&mut self, groups: &Groups, stretches: &[Stretch], block: &Block) {
+        let mut row_values = Vec::with_capacity(block.columns.len());
+        for stretch in stretches {
+            let columns = block
+                .columns
+                .get(stretch.start as usize..stretch.end as usize)
+                .unwrap_or_default();
+            let group = self.group(groups, stretch.group);
+            let mut taken = vec![0_usize; columns.len()];
+            for (row, &time) in block.times.iter().enumerate() {
+                let mut first = stretch.column;
+                row_values.clear();
+                for (column, taken) in columns.iter().zip(&mut taken) {
+                    if column.rows.has(row)
+                        && let Some(&value) = column.values.get(*taken)
+                    {
+                        *taken += 1;
+                        row_values.push(value);
+                        continue;
+                    }
+                    let count = u16::try_from(row_values.len()).unwrap_or(u16::MAX);
+                    if count > 0 {
+                        group.push(time, first, &row_values);
+                        row_values.clear();
+                    }
+                    first += count + 1;
+                }
+                if !row_values.is_empty() {
+                    group.push(time, first, &row_values);
+                }
+            }
         }
-        times.push(time);
-        values.push(value);
+        let samples = block.sample_count();
+        self.samples += samples as u64;
+        self.bytes += samples * size_of::<f64>();
+        let newest = block.times.last().copied().unwrap_or(0);
+        self.newest_millis = self.newest_millis.max(newest);
     }
-    (times, values)
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn group(&mut self, groups: &Groups, id: GroupId) -> &mut HeadGroup {
+        let width = groups.members(id).map_or(0, |members| members.series.len());
+        let group = self.groups.entry(id).or_default();
+        group.widen(width);
+        group
+    }
 
-    fn piece(samples: &[(i64, f64)]) -> Piece {
-        Piece {
-            times: samples.iter().map(|(time, _)| *time).collect(),
-            rows: Rows::All,
-            values: samples.iter().map(|(_, value)| *value).collect(),
+    /// The series that have a sample here.
+    pub(crate) fn series(&self, groups: &Groups) -> RoaringBitmap {
+        let mut found = RoaringBitmap::new();
+        for (id, group) in &self.groups {
+            let members = groups.members(*id).into_iter().flat_map(|it| &it.series);
+            let seen = members.enumerate().filter(|(column, _)| group.has(*column));
+            found.extend(seen.map(|(_, id)| id.0));
         }
-    }
-
-    #[test]
-    fn late_pieces_are_sorted_in_and_the_later_wins() {
-        let pieces = [
-            piece(&[(10, 1.0), (20, 2.0)]),
-            piece(&[(5, 0.5), (20, 9.0)]),
-        ];
-        assert!(!are_joined(&pieces));
-        assert_eq!(merge(&pieces), (vec![5, 10, 20], vec![0.5, 1.0, 9.0]));
-    }
-
-    #[test]
-    fn missing_rows_are_left_out() {
-        let sparse = Piece {
-            times: [1, 2, 3].into(),
-            rows: Rows::from_flags(&[true, false, true]),
-            values: [1.0, 3.0].into(),
-        };
-        assert_eq!(merge(&[sparse]), (vec![1, 3], vec![1.0, 3.0]));
+        found
     }
 }

@@ -1,19 +1,26 @@
 //! Journal records: a batch as it was received, its series already numbered by the store.
 //!
 //! ```text
-//! version 1        u8 = 1
+//! version          u8 = 1, or 2 when samples follow the blocks
 //! blocks           u32
 //! for each block:
 //!   runs           u32
 //!   for each run:  first id u32, count u32     series ids of the columns, in column order
 //!   columns        u32 length, then a codec "block", as received
+//! samples          version 2: a codec "list of samples", to the checksum
 //! checksum         u32, CRC-32 of all before it
 //! ```
 //! All numbers are little-endian.
 
+use codec::Samples;
+
 use crate::SeriesId;
 
-const VERSION: u8 = 1;
+/// Most samples of one record; what came over the door was bounded far below.
+const SAMPLES_MAX: usize = 64 << 20;
+
+const BLOCKS: u8 = 1;
+const BLOCKS_AND_SAMPLES: u8 = 2;
 
 /// One block of a journal record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +32,14 @@ pub(crate) struct JournalBlock {
 /// Writes a record from parts that are borrowed.
 pub(crate) fn encode<'a>(
     blocks: impl ExactSizeIterator<Item = (&'a [SeriesId], &'a [u8])>,
+    samples: &Samples,
 ) -> Vec<u8> {
-    let mut out = vec![VERSION];
+    let has_samples = !samples.series.is_empty();
+    let mut out = vec![if has_samples {
+        BLOCKS_AND_SAMPLES
+    } else {
+        BLOCKS
+    }];
     put_count(&mut out, blocks.len());
     for (series, columns) in blocks {
         let runs = runs_of(series);
@@ -37,6 +50,9 @@ pub(crate) fn encode<'a>(
         }
         put_count(&mut out, columns.len());
         out.extend_from_slice(columns);
+    }
+    if has_samples {
+        codec::encode_samples(&samples.series, &samples.times, &samples.values, &mut out);
     }
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
@@ -60,13 +76,13 @@ fn runs_of(series: &[SeriesId]) -> Vec<(u32, u32)> {
 }
 
 /// Reads a record; `None` when it is not whole.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<JournalBlock>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<JournalBlock>, Samples)> {
     let (body, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
         return None;
     }
     let (&version, mut rest) = body.split_first()?;
-    if version != VERSION {
+    if !matches!(version, BLOCKS | BLOCKS_AND_SAMPLES) {
         return None;
     }
     let blocks = take_u32(&mut rest)?;
@@ -90,7 +106,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<JournalBlock>> {
             columns: columns.to_vec(),
         });
     }
-    rest.is_empty().then_some(out)
+    if version == BLOCKS_AND_SAMPLES {
+        let samples = codec::decode_samples(rest, SAMPLES_MAX).ok()?;
+        return Some((out, samples));
+    }
+    rest.is_empty().then(|| (out, Samples::default()))
 }
 
 fn take_u32(rest: &mut &[u8]) -> Option<u32> {
@@ -106,8 +126,16 @@ mod tests {
     #[test]
     fn a_record_comes_back_as_it_went() {
         let ids: Vec<SeriesId> = [5, 6, 7, 2, 9, 10].map(SeriesId).to_vec();
-        let bytes = encode([(ids.as_slice(), b"abc".as_slice()), (&[], b"")].into_iter());
-        let blocks = decode(&bytes).unwrap();
+        let samples = Samples {
+            series: vec![5, 6],
+            times: vec![1, 1],
+            values: vec![0.5, f64::NAN],
+        };
+        let blocks = [(ids.as_slice(), b"abc".as_slice()), (&[], b"")];
+        let bytes = encode(blocks.into_iter(), &samples);
+        let (blocks, read) = decode(&bytes).unwrap();
+        assert_eq!((read.series, read.times), (samples.series, samples.times));
+        assert!(read.values[1].is_nan());
         assert_eq!(
             blocks[0],
             JournalBlock {
@@ -120,7 +148,8 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_found() {
-        let bytes = encode([([SeriesId(1)].as_slice(), b"abc".as_slice())].into_iter());
+        let block = ([SeriesId(1)].as_slice(), b"abc".as_slice());
+        let bytes = encode([block].into_iter(), &Samples::default());
         for at in 0..bytes.len() {
             assert_eq!(decode(&bytes[..at]), None);
             let mut damaged = bytes.clone();

@@ -7,11 +7,14 @@
 //! |---|---|---|
 //! | journal | position `u64` | journal record |
 //! | series | id `u32` | kind `u8`, then codec "labels" |
-//! | chunks | partition `u32`, id `u32`, first time `i64` with its sign bit flipped, flush `u32` | chunk record |
-//! | times | partition `u32`, number `u64` | checksum `u32`, then codec "times" |
-//! | partitions | partition `u32` | roaring bitmap of series ids |
+//! | groups | group `u32` | its series |
+//! | days | partition `u32` | its runs and series |
+//! | runs | partition `u32`, number `u32`, level `u8`, group `u32`, part `u16` | chunk record |
+//! | windows | tier `u8`, partition `u32`, number `u32`, level `u8`, group `u32` | windows record |
 //! | meta | `version`, `flushed`, `flushes`, `mark/` + agent | see [`crate::Store`] |
 //! | state | space `u8`, then the caller's key | the caller's bytes |
+
+use series::{TimeRange, Timestamp};
 
 /// Milliseconds of one partition: a UTC day.
 pub const PARTITION_MILLIS: i64 = 86_400_000;
@@ -21,6 +24,18 @@ pub const PARTITION_MILLIS: i64 = 86_400_000;
 #[must_use]
 pub fn partition_of(millis: i64) -> u32 {
     u32::try_from(millis.max(0) / PARTITION_MILLIS).unwrap_or(u32::MAX)
+}
+
+/// The times of a partition.
+#[must_use]
+pub fn range_of(partition: u32) -> TimeRange {
+    let start = i64::from(partition) * PARTITION_MILLIS;
+    // What lies before 1970 is with the first day.
+    let first = if partition == 0 { i64::MIN } else { start };
+    TimeRange::new(
+        Timestamp::from_millis(first),
+        Timestamp::from_millis(start + (PARTITION_MILLIS - 1)),
+    )
 }
 
 /// Key of a journal row.
@@ -35,53 +50,63 @@ pub fn series(id: u32) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
-/// Key of a partition's bitmap, and first key of a partition in every family that has them.
+/// Key of a partition, and first key of a partition in every family that has them.
 #[must_use]
 pub fn partition(partition: u32) -> Vec<u8> {
     partition.to_be_bytes().to_vec()
 }
 
-/// First key of a series' chunks in a partition.
+/// Key of a group.
 #[must_use]
-pub fn chunks_of(partition: u32, id: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(8);
+pub fn group(group: u32) -> Vec<u8> {
+    group.to_be_bytes().to_vec()
+}
+
+/// First key of a run's chunks.
+#[must_use]
+pub fn run(partition: u32, number: u32, level: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(15);
     key.extend_from_slice(&partition.to_be_bytes());
-    key.extend_from_slice(&id.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key.push(level);
     key
 }
 
-/// First key after a series' chunks in a partition.
+/// First key after a run's chunks.
 #[must_use]
-pub fn chunks_after(partition: u32, id: u32) -> Vec<u8> {
-    match id.checked_add(1) {
-        Some(next) => chunks_of(partition, next),
-        None => self::partition(partition.saturating_add(1)),
+pub fn run_end(partition: u32, number: u32, level: u8) -> Vec<u8> {
+    match (level.checked_add(1), number.checked_add(1)) {
+        (Some(level), _) => run(partition, number, level),
+        (None, Some(number)) => run(partition, number, 0),
+        (None, None) => self::partition(partition.saturating_add(1)),
     }
 }
 
-/// Key of a chunk.
+/// Key of a chunk; its parts follow one another in time and count from 0.
 #[must_use]
-pub fn chunk(partition: u32, id: u32, first_millis: i64, flush: u32) -> Vec<u8> {
-    let mut key = chunks_of(partition, id);
-    key.extend_from_slice(&(first_millis.cast_unsigned() ^ (1 << 63)).to_be_bytes());
-    key.extend_from_slice(&flush.to_be_bytes());
+pub fn chunk(partition: u32, number: u32, level: u8, group: u32, part: u16) -> Vec<u8> {
+    let mut key = run(partition, number, level);
+    key.extend_from_slice(&group.to_be_bytes());
+    key.extend_from_slice(&part.to_be_bytes());
     key
 }
 
-/// The flush that a chunk's key names; 0 for a key that is too short to name one.
+/// Key of a group's windows; `tier` is 3 for hours and 4 for days.
 #[must_use]
-pub fn flush_of(chunk_key: &[u8]) -> u32 {
-    chunk_key
-        .last_chunk::<4>()
-        .map_or(0, |flush| u32::from_be_bytes(*flush))
+pub fn windows(tier: u8, partition: u32, number: u32, level: u8, group: u32) -> Vec<u8> {
+    let mut key = windows_of(tier, partition);
+    key.extend_from_slice(&number.to_be_bytes());
+    key.push(level);
+    key.extend_from_slice(&group.to_be_bytes());
+    key
 }
 
-/// Key of a shared time column.
+/// First key of a partition's windows.
 #[must_use]
-pub fn times(partition: u32, number: u64) -> Vec<u8> {
-    let mut key = Vec::with_capacity(12);
+pub fn windows_of(tier: u8, partition: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(14);
+    key.push(tier);
     key.extend_from_slice(&partition.to_be_bytes());
-    key.extend_from_slice(&number.to_be_bytes());
     key
 }
 
@@ -119,22 +144,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunk_keys_sort_by_partition_series_time_and_flush() {
+    fn chunk_keys_sort_by_partition_run_group_and_part() {
         let keys = [
-            chunk(1, 1, -5, 9),
-            chunk(1, 1, 3, 1),
-            chunk(1, 1, 3, 2),
-            chunk(1, 1, 256, 0),
-            chunk(1, 2, 0, 0),
-            chunk(2, 0, 0, 0),
+            chunk(1, 1, 0, 9, 0),
+            chunk(1, 1, 1, 2, 0),
+            chunk(1, 1, 1, 2, 1),
+            chunk(1, 1, 1, 300, 0),
+            chunk(1, 2, 0, 0, 0),
+            chunk(2, 0, 0, 0, 0),
         ];
         assert!(keys.is_sorted());
-        assert!(
-            keys[..4]
-                .iter()
-                .all(|key| *key >= chunks_of(1, 1) && *key < chunks_after(1, 1))
-        );
-        assert_eq!(chunks_after(1, u32::MAX), partition(2));
+        for key in &keys[1..4] {
+            assert!(*key >= run(1, 1, 1) && *key < run_end(1, 1, 1));
+        }
+        assert_eq!(run_end(1, 7, u8::MAX), run(1, 8, 0));
+        assert_eq!(run_end(1, u32::MAX, u8::MAX), partition(2));
     }
 
     #[test]

@@ -4,22 +4,27 @@
 //! process or the machine dies, and nothing is counted twice:
 //!
 //! 1. [`Store::define`] gives label sets their ids.
-//! 2. [`Store::commit`] writes batches *as received* to the journal, together with the agents' new
-//!    high-water marks and new series rows, in one synced write, and puts their samples into the
+//! 2. [`Store::commit`] writes batches to the journal, an agent's *as received*, together with its
+//!    new high-water mark and new series rows, in one synced write, and puts their samples into the
 //!    head. Many batches in one call share one sync.
-//! 3. [`Store::flush`] turns the head into chunks and drops the journal behind it, in one write.
-//! 4. [`Store::select`] reads head and chunks; [`Store::retain`] drops whole days.
+//! 3. [`Store::flush`] writes the head as a run of chunks and drops the journal behind it;
+//!    [`Store::compact`] merges small runs into large ones, packed as small as can be, with their
+//!    roll-ups.
+//! 4. [`Store::select`] reads head and chunks, [`Store::windows`] roll-ups; [`Store::retain`] drops
+//!    whole days.
 //!
 //! It is plain and synchronous: it takes `now`, returns facts, logs nothing and starts no thread.
-//! Any number of threads may read while one commits and one flushes. It does not know PromQL, gRPC
-//! or what an agent is beyond a name. RocksDB lives here, behind [`engine::Engine`], and nowhere
-//! else.
+//! Any number of threads may read while one commits, one flushes and one compacts. It does not know
+//! PromQL, gRPC or what an agent is beyond a name. RocksDB lives here, behind [`engine::Engine`], and
+//! nowhere else.
 
 pub mod engine;
 pub mod keys;
 
 mod chunk;
+mod compact;
 mod flush;
+mod groups;
 mod head;
 mod index;
 mod journal;
@@ -27,24 +32,28 @@ mod labels;
 mod open;
 mod read;
 mod retain;
+mod runs;
 mod state;
+mod upgrade;
+mod windows;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
 use engine::{Engine, EngineError};
-use roaring::RoaringBitmap;
-use series::{Labels, MetricKind};
 
+pub use codec::Samples;
+pub use compact::Compacted;
 pub use flush::Flushed;
 pub use labels::Listing;
 pub use open::Recovery;
 pub use read::{Meter, Selected, Selection};
 pub use retain::Retained;
 pub use state::StateRow;
-pub use write::{Arrival, ArrivedBlock, Outcome};
+pub use windows::WindowSeries;
+pub use write::{Arrival, ArrivedBlock, Defined, Outcome};
 
 /// Number of a series in this store. Given by [`Store::define`], never by anyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,16 +125,28 @@ pub struct Mark {
 pub struct Statistics {
     /// Series in the index.
     pub series: u64,
+    /// Groups of series that share their times.
+    pub groups: u64,
     /// Samples in the head.
     pub head_samples: u64,
+    /// Bytes of memory of the head, and of the journal behind it.
+    pub head_bytes: u64,
+    /// Bytes of memory of the index.
+    pub index_bytes: u64,
     /// Samples committed.
     pub samples_total: u64,
     /// Batches that were sent again and not counted again.
     pub duplicate_batches_total: u64,
-    /// Samples written to chunks, and the bytes of those chunks with their keys and times.
-    pub chunk_samples_total: u64,
-    /// Bytes of chunks, keys and time columns written.
-    pub chunk_bytes_total: u64,
+    /// Series that were refused because the index had no room for them.
+    pub refused_series_total: u64,
+    /// Runs of chunks.
+    pub runs: u64,
+    /// Samples in chunks.
+    pub chunk_samples: u64,
+    /// Bytes of chunks with their keys and times.
+    pub chunk_bytes: u64,
+    /// Samples that compactions have packed anew.
+    pub compacted_samples_total: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
 }
@@ -140,15 +161,15 @@ struct Heads {
 /// New rows that the next commit writes.
 #[derive(Debug, Default)]
 struct Staged {
-    series: Vec<(SeriesId, Arc<Labels>, MetricKind)>,
+    series: Vec<SeriesId>,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     samples: AtomicU64,
     duplicate_batches: AtomicU64,
-    chunk_samples: AtomicU64,
-    chunk_bytes: AtomicU64,
+    refused_series: AtomicU64,
+    compacted_samples: AtomicU64,
 }
 
 /// What only the committing thread needs.
@@ -159,26 +180,34 @@ struct Journal {
 
 /// A store of series over an [`Engine`].
 ///
-/// Locks are taken in the order of the fields: `flushing`, `journal`, `marks`, `index`, `staged`,
-/// `heads`, `partitions`. Only `flushing` and `journal` are held while the disk works.
+/// Locks are taken in the order of the fields: `flushing`, `compacting`, `journal`, `changing_days`,
+/// `marks`, `index`, `staged`, `groups`, `heads`, `days`. Only the first four are held while the disk
+/// works.
 pub struct Store {
     engine: Box<dyn Engine>,
     poisoned: AtomicBool,
     flushes: AtomicU32,
     /// See [`Store::generation`].
     generation: AtomicU64,
+    /// Bytes that the index may take; 0 for no bound.
+    index_bytes_max: AtomicU64,
     counters: Counters,
-    /// Held for a whole flush or retention, so that there is one at a time.
+    /// Held for a whole flush, so that there is one at a time.
     flushing: Mutex<()>,
+    /// Held for a whole compaction, so that there is one at a time.
+    compacting: Mutex<compact::Leftovers>,
     /// Held for a commit, and by a flush for the moment in which it freezes the head.
     journal: Mutex<Journal>,
+    /// Held from reading a day to having written it and put it in its place.
+    changing_days: Mutex<()>,
     /// What is durable of each agent.
     marks: Mutex<HashMap<String, Mark>>,
     index: RwLock<index::Index>,
     staged: Mutex<Staged>,
+    groups: RwLock<groups::Groups>,
     heads: RwLock<Heads>,
-    /// Which series have chunks in each day.
-    partitions: RwLock<BTreeMap<u32, RoaringBitmap>>,
+    /// Which runs and series each day has.
+    days: RwLock<runs::Days>,
 }
 
 impl std::fmt::Debug for Store {

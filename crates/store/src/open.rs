@@ -1,20 +1,25 @@
-//! Opening: the index from its rows, the head from the journal.
+//! Opening: index, groups and days from their rows, the head from the journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
-use roaring::RoaringBitmap;
 use series::MetricKind;
 
+use crate::compact::Leftovers;
 use crate::engine::{Batch, Durability, Engine, Family};
-use crate::head::{self, Head};
+use crate::groups::{self, Groups};
+use crate::head::Head;
 use crate::index::Index;
-use crate::{Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, journal, keys};
+use crate::runs::{Day, Days};
+use crate::{
+    Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, journal, keys, locked, reading,
+    upgrade, writing,
+};
 
 /// The newest format that this program writes and knows.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct Recovery {
     pub batches: u64,
     /// Their samples.
     pub samples: u64,
+    /// Samples that were rewritten from an earlier format.
+    pub upgraded_samples: u64,
     /// Rows that could not be read, each said by where it lies and what is wrong. None is deleted.
     pub damaged: Vec<String>,
 }
@@ -35,36 +42,103 @@ impl Store {
     /// # Errors
     /// When the engine cannot be read or was written by a later version.
     pub fn open(engine: Box<dyn Engine>) -> Result<(Self, Recovery), Error> {
-        check_version(&*engine)?;
+        let found = version(&*engine)?;
+        let is_old = found == Some(upgrade::FROM);
+        if is_old {
+            upgrade::begin(&*engine)?;
+        }
         let mut recovery = Recovery::default();
         let index = read_index(&*engine, &mut recovery)?;
-        let partitions = read_partitions(&*engine, &mut recovery)?;
+        let groups = read_groups(&*engine, &mut recovery)?;
+        let days = read_days(&*engine, &mut recovery)?;
         let marks = read_marks(&*engine)?;
         let flushed = read_number(&*engine, keys::FLUSHED)?;
         let flushes = u32::try_from(read_number(&*engine, keys::FLUSHES)?).unwrap_or(u32::MAX);
-        let head = replay(&*engine, flushed, &index, &mut recovery)?;
-        recovery.series = index.len() as u64;
-        let journal = Journal {
-            next_position: head.position_end,
+        recovery.series = index.len();
+        let active = Head {
+            position_end: flushed,
+            ..Head::default()
         };
         let store = Self {
             engine,
             poisoned: AtomicBool::new(false),
             flushes: AtomicU32::new(flushes),
             generation: AtomicU64::new(0),
+            index_bytes_max: AtomicU64::new(0),
             counters: Counters::default(),
             flushing: Mutex::new(()),
-            journal: Mutex::new(journal),
+            compacting: Mutex::new(Leftovers::default()),
+            journal: Mutex::new(Journal {
+                next_position: flushed,
+            }),
+            changing_days: Mutex::new(()),
             marks: Mutex::new(marks),
             index: RwLock::new(index),
             staged: Mutex::new(Staged::default()),
+            groups: RwLock::new(groups),
             heads: RwLock::new(Heads {
-                active: head,
+                active,
                 frozen: None,
             }),
-            partitions: RwLock::new(partitions),
+            days: RwLock::new(days),
         };
+        if is_old {
+            store.upgrade(&mut recovery)?;
+        }
+        if found != Some(FORMAT) {
+            store.write_version()?;
+        }
+        if is_old {
+            store.drop_old()?;
+        }
+        store.replay(&mut recovery)?;
+        store.sweep()?;
         Ok((store, recovery))
+    }
+
+    fn write_version(&self) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        batch.put(Family::Meta, keys::VERSION, [FORMAT]);
+        self.engine
+            .write(batch, Durability::Synced)
+            .map_err(engine_error("writing the version"))
+    }
+
+    /// Puts the journal from where the head begins back into it. A record that cannot be used is set
+    /// aside before the next flush drops it with the others.
+    fn replay(&self, recovery: &mut Recovery) -> Result<(), Error> {
+        let index = reading(&self.index);
+        let mut groups = writing(&self.groups);
+        let mut heads = writing(&self.heads);
+        let head = &mut heads.active;
+        let mut aside = Batch::default();
+        self.engine
+            .scan(
+                Family::Journal,
+                &keys::journal(head.position_end),
+                &[0xff; 9],
+                &mut |key, row| {
+                    let position = key.try_into().map_or(head.position_end, u64::from_be_bytes);
+                    head.position_end = position.saturating_add(1);
+                    match replay_record(head, row, &index, &mut groups) {
+                        Ok(()) => recovery.batches += 1,
+                        Err(problem) => {
+                            let what = format!("journal row {position}: {problem}; set aside");
+                            recovery.damaged.push(what);
+                            aside.put(Family::State, keys::state(keys::SET_ASIDE, key), row);
+                        }
+                    }
+                    ControlFlow::Continue(())
+                },
+            )
+            .map_err(engine_error("replaying the journal"))?;
+        if !aside.ops.is_empty() {
+            let written = self.engine.write(aside, Durability::Synced);
+            written.map_err(engine_error("setting damaged journal rows aside"))?;
+        }
+        recovery.samples = head.samples;
+        locked(&self.journal).next_position = head.position_end;
+        Ok(())
     }
 }
 
@@ -74,23 +148,17 @@ pub(crate) fn engine_error(
     move |source| Error::Engine { doing, source }
 }
 
-fn check_version(engine: &dyn Engine) -> Result<(), Error> {
+/// The version of what the engine holds; none when it holds nothing.
+fn version(engine: &dyn Engine) -> Result<Option<u8>, Error> {
     let found = engine
         .get(Family::Meta, keys::VERSION)
         .map_err(engine_error("reading the version"))?;
-    match found.as_deref() {
-        Some([found, ..]) if *found > FORMAT => Err(Error::Version {
-            found: *found,
+    match found.as_deref().and_then(<[u8]>::first) {
+        Some(&found) if found > FORMAT => Err(Error::Version {
+            found,
             known: FORMAT,
         }),
-        Some([_, ..]) => Ok(()),
-        Some([]) | None => {
-            let mut batch = Batch::default();
-            batch.put(Family::Meta, keys::VERSION, [FORMAT]);
-            engine
-                .write(batch, Durability::Synced)
-                .map_err(engine_error("writing the version"))
-        }
+        found => Ok(found.copied()),
     }
 }
 
@@ -116,7 +184,7 @@ fn read_index(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Index, Err
                 .map(|(kind, labels)| (*kind, codec::decode_labels(labels)));
             match (id, entry) {
                 (Ok(id), Some((kind, Ok(labels)))) => {
-                    index.insert(id, Arc::new(labels), MetricKind::from_code(kind));
+                    index.insert(id, &labels, MetricKind::from_code(kind));
                 }
                 _ => recovery
                     .damaged
@@ -128,26 +196,42 @@ fn read_index(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Index, Err
     Ok(index)
 }
 
-fn read_partitions(
-    engine: &dyn Engine,
-    recovery: &mut Recovery,
-) -> Result<BTreeMap<u32, RoaringBitmap>, Error> {
-    let mut partitions = BTreeMap::new();
+fn read_groups(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Groups, Error> {
+    let mut groups = Groups::default();
     engine
-        .scan(Family::Partitions, &[], &[0xff; 5], &mut |key, row| {
+        .scan(Family::Groups, &[], &[0xff; 5], &mut |key, row| {
             let number = key.try_into().map(u32::from_be_bytes);
-            match (number, RoaringBitmap::deserialize_from(row)) {
-                (Ok(number), Ok(ids)) => {
-                    partitions.insert(number, ids);
-                }
+            if let Ok(number) = number {
+                groups.reserve(number);
+            }
+            match (number, groups::decode(row)) {
+                (Ok(number), Some(members)) => groups.insert(number, members),
                 _ => recovery
                     .damaged
-                    .push(format!("partition row {key:02x?}: does not decode")),
+                    .push(format!("group row {key:02x?}: does not decode")),
             }
             ControlFlow::Continue(())
         })
-        .map_err(engine_error("reading the partitions"))?;
-    Ok(partitions)
+        .map_err(engine_error("reading the groups"))?;
+    Ok(groups)
+}
+
+fn read_days(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Days, Error> {
+    let mut days = Days::new();
+    engine
+        .scan(Family::Days, &[], &[0xff; 5], &mut |key, row| {
+            match (key.try_into().map(u32::from_be_bytes), Day::decode(row)) {
+                (Ok(number), Some(day)) => {
+                    days.insert(number, Arc::new(day));
+                }
+                _ => recovery
+                    .damaged
+                    .push(format!("day row {key:02x?}: does not decode")),
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(engine_error("reading the days"))?;
+    Ok(days)
 }
 
 fn read_marks(engine: &dyn Engine) -> Result<HashMap<String, Mark>, Error> {
@@ -185,60 +269,36 @@ fn decode_mark(row: &[u8]) -> Option<Mark> {
     })
 }
 
-/// Puts the journal from `flushed` on back into a head. A record that cannot be used is set aside
-/// before the next flush drops it with the others.
-fn replay(
-    engine: &dyn Engine,
-    flushed: u64,
-    index: &Index,
-    recovery: &mut Recovery,
-) -> Result<Head, Error> {
-    let mut head = Head {
-        position_end: flushed,
-        ..Head::default()
-    };
-    let mut aside = Batch::default();
-    engine
-        .scan(
-            Family::Journal,
-            &keys::journal(flushed),
-            &[0xff; 9],
-            &mut |key, row| {
-                let position = key.try_into().map_or(head.position_end, u64::from_be_bytes);
-                head.position_end = position.saturating_add(1);
-                match replay_record(&mut head, row, index) {
-                    Ok(()) => recovery.batches += 1,
-                    Err(problem) => {
-                        let what = format!("journal row {position}: {problem}; set aside");
-                        recovery.damaged.push(what);
-                        aside.put(Family::State, keys::state(keys::SET_ASIDE, key), row);
-                    }
-                }
-                ControlFlow::Continue(())
-            },
-        )
-        .map_err(engine_error("replaying the journal"))?;
-    if !aside.ops.is_empty() {
-        let written = engine.write(aside, Durability::Synced);
-        written.map_err(engine_error("setting damaged journal rows aside"))?;
-    }
-    recovery.samples = head.samples;
-    Ok(head)
-}
-
 /// Puts one record into the head; what of it can be used is used, and the error names the rest.
-fn replay_record(head: &mut Head, row: &[u8], index: &Index) -> Result<(), String> {
-    let blocks = journal::decode(row).ok_or("its checksum does not match")?;
+fn replay_record(
+    head: &mut Head,
+    row: &[u8],
+    index: &Index,
+    groups: &mut Groups,
+) -> Result<(), String> {
+    let (blocks, samples) = journal::decode(row).ok_or("its checksum does not match")?;
     let mut problem = Ok(());
+    let mut stretches = Vec::new();
+    let unknown = || Err("it names unknown series".to_owned());
     for block in blocks {
-        let known = block.series.iter().all(|id| index.get(*id).is_some());
+        let known = block.series.iter().all(|id| index.contains(*id));
         match codec::decode_block(&block.columns) {
             Ok(columns) if known && columns.columns.len() == block.series.len() => {
-                head.push(head::pieces_of(&block.series, columns));
+                stretches.clear();
+                groups.place_columns(&block.series, &mut stretches);
+                head.push_block(groups, &stretches, &columns);
             }
-            Ok(_) => problem = Err("it names unknown series".to_owned()),
+            Ok(_) => problem = unknown(),
             Err(error) => problem = Err(error.to_string()),
         }
     }
+    let mut ids = samples.series.iter().map(|id| SeriesId(*id));
+    if !ids.all(|id| index.contains(id)) {
+        return unknown();
+    }
+    stretches.clear();
+    groups.place_samples(&samples, &mut stretches);
+    head.push(groups, &stretches, &samples.times, &samples.values);
+    head.bytes += row.len();
     problem
 }

@@ -1,18 +1,18 @@
-//! Reading: the samples of a selector in a time range, from head and chunks.
+//! Reading: the samples of a selector in a time range, from head and chunks, group by group.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use roaring::RoaringBitmap;
 use series::{Labels, Matcher, TimeRange};
 
-use crate::chunk::{self, ChunkHead};
+use crate::chunk::Chunk;
 use crate::engine::Family;
-use crate::flush::times_checksum;
+use crate::flush::PART_ROWS;
+use crate::groups::GroupId;
 use crate::head::{self, Head, Piece};
-use crate::open::engine_error;
+use crate::runs::{Day, Run};
 use crate::{Error, SeriesId, Store, keys, reading};
 
 /// Watches a read and may end it.
@@ -43,281 +43,329 @@ pub struct Selection {
     pub damaged: Vec<String>,
 }
 
-/// State of one read: time columns that were read already, and those that were joined.
-struct Reader<'a> {
-    store: &'a Store,
-    range: TimeRange,
-    /// The partitions that may hold something of the range, and their series.
-    partitions: Vec<(u32, RoaringBitmap)>,
+/// A series that was read: its id, times and values.
+pub(crate) type Read = (SeriesId, Arc<[i64]>, Arc<[f64]>);
+
+/// Series of one group, by column.
+pub(crate) type Columns = [(u16, SeriesId)];
+
+/// What the heads and days held at one moment, of some groups.
+pub(crate) struct Snapshot {
+    /// For each group the pieces of the columns asked for.
+    active: HashMap<GroupId, Vec<Vec<Piece>>, FixedState>,
+    /// First time of each group in the active head.
+    active_first: HashMap<GroupId, i64, FixedState>,
     frozen: Option<Arc<Head>>,
-    times: HashMap<(u32, u64), Option<Arc<[i64]>>, FixedState>,
-    joined: HashMap<Vec<usize>, (usize, Arc<[i64]>), FixedState>,
-    damaged: Vec<String>,
+    pub(crate) days: Vec<(u32, Arc<Day>)>,
 }
+
+impl Snapshot {
+    /// The first time in the heads that a group has in a range, or a time before; the end of time if it
+    /// has none there.
+    pub(crate) fn first_in_heads(&self, group: GroupId, range: TimeRange) -> i64 {
+        let frozen = self
+            .frozen
+            .as_ref()
+            .and_then(|head| head.groups.get(&group));
+        let frozen = frozen
+            .filter(|it| it.rows_in(range) > 0)
+            .and_then(|it| it.span())
+            .map_or(i64::MAX, |(first, _)| first);
+        let active = self.active_first.get(&group).copied();
+        frozen.min(active.unwrap_or(i64::MAX))
+    }
+}
+
+/// Times that were joined, by the addresses of the time columns they were joined from.
+type Joined = HashMap<Vec<usize>, (usize, Arc<[i64]>), FixedState>;
+
+/// Times and values of one series.
+type Joint = (Arc<[i64]>, Arc<[f64]>);
 
 impl Store {
     /// The samples inside `range` of all series that pass every matcher.
     ///
     /// # Errors
-    /// When the engine fails as a whole or `meter` ends the read. A damaged chunk is no error: it
-    /// is left out and said in the selection.
+    /// When `meter` ends the read. A chunk that cannot be read is no error: it is left out and said in
+    /// the selection.
     pub fn select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         meter: &dyn Meter,
     ) -> Result<Selection, Error> {
-        let mut ids = reading(&self.index).select(matchers);
-        ids &= self.present(range);
+        let ids = reading(&self.index).select(matchers) & self.present(range);
         if !meter.series(ids.len()) {
             return Err(Error::Stopped);
         }
-        // Heads before chunks: a flush moves samples from the one to the other, and what is seen
-        // twice is merged, while what is missed is gone.
-        let (active, frozen) = self.head_pieces(&ids, range);
-        let mut reader = Reader {
-            store: self,
-            range,
-            partitions: self.partitions_of(range),
-            frozen,
-            times: HashMap::default(),
-            joined: HashMap::default(),
-            damaged: Vec::new(),
-        };
-        let mut series = Vec::new();
-        for id in ids.iter().map(SeriesId) {
-            let pieces = active.get(&id).map_or(&[][..], Vec::as_slice);
-            let Some((times, values)) = reader.read(id, pieces, meter)? else {
-                continue;
-            };
-            let Some(labels) = reading(&self.index)
-                .get(id)
-                .map(|entry| Arc::clone(&entry.labels))
-            else {
-                continue;
-            };
-            series.push(Selected {
-                labels,
-                times,
-                values,
-            });
+        let wanted = reading(&self.groups).groups_of(ids.iter().map(SeriesId));
+        let snapshot = self.snapshot(&wanted, range);
+        let mut damaged = Vec::new();
+        let mut found: Vec<Read> = Vec::new();
+        for (group, columns) in &wanted {
+            found.extend(self.read_group(
+                &snapshot,
+                (*group, columns),
+                range,
+                meter,
+                &mut damaged,
+            )?);
         }
-        Ok(Selection {
-            series,
-            damaged: reader.damaged,
-        })
+        // A series that moved from one group to another was read from each, the earlier one first.
+        found.sort_by_key(|(id, ..)| *id);
+        let index = reading(&self.index);
+        let mut series: Vec<Selected> = Vec::with_capacity(found.len());
+        for parts in found.chunk_by(|a, b| a.0 == b.0) {
+            let Some((id, times, values)) = join_groups(parts) else {
+                continue;
+            };
+            if let Some(labels) = index.labels(id) {
+                series.push(Selected {
+                    labels: Arc::new(labels),
+                    times,
+                    values,
+                });
+            }
+        }
+        Ok(Selection { series, damaged })
     }
 
     /// The series that have something in a day that `range` touches, or in a head.
     pub(crate) fn present(&self, range: TimeRange) -> RoaringBitmap {
-        let heads = reading(&self.heads);
-        let mut present = heads.active.ids.clone();
-        if let Some(frozen) = &heads.frozen {
-            present |= &frozen.ids;
-        }
-        drop(heads);
-        for (_, series) in self.partitions_of(range) {
-            present |= series;
+        // Heads before days: a flush moves samples from the one to the other, and what is seen twice
+        // does no harm, while what is missed is gone.
+        let mut present = {
+            let groups = reading(&self.groups);
+            let heads = reading(&self.heads);
+            let frozen = heads.frozen.as_ref().map(|head| head.series(&groups));
+            heads.active.series(&groups) | frozen.unwrap_or_default()
+        };
+        for (_, day) in self.days_in(range) {
+            present |= &day.series;
         }
         present
     }
 
-    /// The pieces of the active head that belong to `ids` and touch `range`, and the head that is
-    /// being flushed.
-    fn head_pieces(
-        &self,
-        ids: &RoaringBitmap,
-        range: TimeRange,
-    ) -> (HashMap<SeriesId, Vec<Piece>, FixedState>, Option<Arc<Head>>) {
-        let heads = reading(&self.heads);
-        let touching = |id| {
-            let pieces = heads.active.pieces(id).iter();
-            pieces
-                .filter(|piece| overlaps(piece, range))
-                .cloned()
-                .collect()
-        };
-        let active = (ids & &heads.active.ids)
-            .iter()
-            .map(|id| (SeriesId(id), touching(SeriesId(id))))
-            .collect();
-        (active, heads.frozen.clone())
-    }
-
-    /// The partitions that `range` touches, with the series that have chunks there.
-    pub(crate) fn partitions_of(&self, range: TimeRange) -> Vec<(u32, RoaringBitmap)> {
+    /// The days that `range` touches.
+    pub(crate) fn days_in(&self, range: TimeRange) -> Vec<(u32, Arc<Day>)> {
         if range.is_empty() {
             return Vec::new();
         }
         let first = keys::partition_of(range.start_inclusive.as_millis());
         let last = keys::partition_of(range.end_inclusive.as_millis());
-        reading(&self.partitions)
+        reading(&self.days)
             .range(first..=last)
-            .map(|(number, ids)| (*number, ids.clone()))
+            .map(|(number, day)| (*number, Arc::clone(day)))
             .collect()
+    }
+
+    /// What there is of some groups now.
+    pub(crate) fn snapshot(
+        &self,
+        wanted: &BTreeMap<GroupId, Vec<(u16, SeriesId)>>,
+        range: TimeRange,
+    ) -> Snapshot {
+        let mut snapshot = Snapshot {
+            active: HashMap::default(),
+            active_first: HashMap::default(),
+            frozen: None,
+            days: Vec::new(),
+        };
+        for (group, columns) in wanted {
+            // Locked for each group anew, so that commits are held up only for so long.
+            let heads = reading(&self.heads);
+            let Some(head) = heads.active.groups.get(group) else {
+                continue;
+            };
+            if let Some((first, _)) = head.span() {
+                snapshot.active_first.insert(*group, first);
+            }
+            let columns: Vec<u16> = columns.iter().map(|(column, _)| *column).collect();
+            let pieces = head.pieces(&columns, range);
+            snapshot.active.insert(*group, pieces);
+        }
+        // In this order, as samples move from the active to the frozen head and to the days.
+        snapshot.frozen.clone_from(&reading(&self.heads).frozen);
+        snapshot.days = self.days_in(range);
+        snapshot
+    }
+
+    /// The samples inside `range`, which the snapshot was made for, of some series of one group.
+    pub(crate) fn read_group(
+        &self,
+        snapshot: &Snapshot,
+        (group, columns): (GroupId, &Columns),
+        range: TimeRange,
+        meter: &dyn Meter,
+        damaged: &mut Vec<String>,
+    ) -> Result<Vec<Read>, Error> {
+        let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); columns.len()];
+        for (partition, day) in &snapshot.days {
+            if day.only_windows {
+                continue;
+            }
+            for run in day.runs.iter().filter(|run| run.touches(range)) {
+                let place = (*partition, run, group);
+                self.chunks(place, columns, range, meter, &mut pieces, damaged)?;
+            }
+        }
+        let frozen = snapshot.frozen.as_ref();
+        let frozen = frozen.and_then(|head| head.groups.get(&group));
+        let numbers = columns.iter().map(|(column, _)| *column);
+        let frozen = frozen.map(|head| head.pieces(&numbers.collect::<Vec<u16>>(), range));
+        let active = snapshot.active.get(&group).cloned();
+        for head in [frozen, active].into_iter().flatten() {
+            let values = head.iter().flatten().map(|piece| piece.values.len());
+            if !meter.samples(values.sum::<usize>() as u64) {
+                return Err(Error::Stopped);
+            }
+            for (pieces, more) in pieces.iter_mut().zip(head) {
+                pieces.extend(more);
+            }
+        }
+        let mut joined = Joined::default();
+        let mut found = Vec::with_capacity(columns.len());
+        for ((_, id), mut pieces) in columns.iter().zip(pieces) {
+            pieces.retain(|piece| overlaps(piece, range));
+            let read = if head::are_joined(&pieces) {
+                join(&pieces, range, &mut joined)
+            } else {
+                let (times, values) = head::merge(&pieces);
+                let (start, end) = cut(&times, range);
+                (start < end).then(|| (times[start..end].into(), values[start..end].into()))
+            };
+            found.extend(read.map(|(times, values)| (*id, times, values)));
+        }
+        Ok(found)
+    }
+
+    /// Adds the pieces that one run has of some series.
+    fn chunks(
+        &self,
+        (partition, run, group): (u32, &Run, GroupId),
+        columns: &Columns,
+        range: TimeRange,
+        meter: &dyn Meter,
+        pieces: &mut [Vec<Piece>],
+        damaged: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        for part in 0..=u16::MAX {
+            let key = keys::chunk(partition, run.number, run.level, group, part);
+            let mut rows = 0;
+            let mut stopped = false;
+            let mut problems = Vec::new();
+            let read = self.engine.read(Family::Runs, &key, &mut |record| {
+                let chunk = match Chunk::parse(&key, record) {
+                    Ok(chunk) => chunk,
+                    Err(problem) => {
+                        // How many parts follow is not known; there may be one.
+                        rows = PART_ROWS;
+                        return problems.push(problem.to_owned());
+                    }
+                };
+                rows = chunk.rows;
+                let cells = rows.saturating_mul(columns.len()) as u64;
+                let touches = chunk.first_millis <= range.end_inclusive.as_millis()
+                    && chunk.last_millis >= range.start_inclusive.as_millis();
+                if !touches {
+                    return;
+                }
+                stopped = !meter.samples(cells);
+                if !stopped {
+                    read_columns(&chunk, columns, pieces, &mut problems);
+                }
+            });
+            match read {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => problems.push(format!("it cannot be read: {}", error.source)),
+            }
+            damaged.extend(problems.into_iter().map(|problem| {
+                format!(
+                    "chunk of group {group} in day {partition}, run {} at level {}, part {part}: \
+                     {problem}",
+                    run.number, run.level
+                )
+            }));
+            if stopped {
+                return Err(Error::Stopped);
+            }
+            if rows < PART_ROWS {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }
 
-type Columns = (Arc<[i64]>, Arc<[f64]>);
-
-impl Reader<'_> {
-    /// All samples of one series inside the range; `None` when there are none.
-    fn read(
-        &mut self,
-        id: SeriesId,
-        active: &[Piece],
-        meter: &dyn Meter,
-    ) -> Result<Option<Columns>, Error> {
-        let mut pieces = self.chunks(id, meter)?;
-        let from_heads = self
-            .frozen
-            .iter()
-            .flat_map(|head| head.pieces(id))
-            .chain(active);
-        let mut samples = 0;
-        for piece in from_heads.filter(|piece| overlaps(piece, self.range)) {
-            samples += piece.values.len() as u64;
-            pieces.push(piece.clone());
+fn read_columns(
+    chunk: &Chunk<'_>,
+    columns: &Columns,
+    pieces: &mut [Vec<Piece>],
+    problems: &mut Vec<String>,
+) {
+    let times: Arc<[i64]> = match chunk.times() {
+        Ok(times) => times.into(),
+        Err(problem) => return problems.push(problem.to_owned()),
+    };
+    for ((column, id), pieces) in columns.iter().zip(pieces) {
+        match chunk.column(usize::from(*column)) {
+            Ok(Some(column)) => pieces.push(Piece {
+                times: Arc::clone(&times),
+                rows: column.rows,
+                values: column.values.into(),
+            }),
+            Ok(None) => {}
+            Err(problem) => problems.push(format!("series {}: {problem}", id.0)),
         }
-        if !meter.samples(samples) {
-            return Err(Error::Stopped);
-        }
-        if head::are_joined(&pieces) {
-            return Ok(self.join(&pieces));
-        }
-        let (times, values) = head::merge(&pieces);
-        let (start, end) = cut(&times, self.range);
-        Ok((start < end).then(|| (times[start..end].into(), values[start..end].into())))
     }
+}
 
-    /// Joins pieces that follow one another; the joined times are made once for all series that
-    /// have the same.
-    fn join(&mut self, pieces: &[Piece]) -> Option<Columns> {
-        // The pieces hold their time columns for as long as this read lasts, or the cache does, so
-        // an address names one column.
-        let key: Vec<usize> = pieces
-            .iter()
-            .map(|piece| piece.times.as_ptr().addr())
-            .collect();
-        let range = self.range;
-        let (start, times) = self.joined.entry(key).or_insert_with(|| {
-            let all: Vec<i64> = pieces
-                .iter()
-                .flat_map(|piece| piece.times.iter().copied())
-                .collect();
-            let (start, end) = cut(&all, range);
-            (start, all.get(start..end).unwrap_or_default().into())
-        });
-        if times.is_empty() {
-            return None;
-        }
-        let values = pieces.iter().flat_map(|piece| piece.values.iter().copied());
-        let values = values.skip(*start).take(times.len()).collect();
-        Some((Arc::clone(times), values))
+/// Joins pieces that follow one another; the joined times are made once for all series that have the
+/// same.
+fn join(pieces: &[Piece], range: TimeRange, joined: &mut Joined) -> Option<Joint> {
+    // The pieces hold their time columns for as long as this read lasts, so an address names one
+    // column.
+    let key: Vec<usize> = pieces
+        .iter()
+        .map(|piece| piece.times.as_ptr().addr())
+        .collect();
+    let (start, times) = joined.entry(key).or_insert_with(|| {
+        let times = pieces.iter().flat_map(|piece| piece.times.iter().copied());
+        let all: Vec<i64> = times.collect();
+        let (start, end) = cut(&all, range);
+        (start, all.get(start..end).unwrap_or_default().into())
+    });
+    if times.is_empty() {
+        return None;
     }
+    let mut values = Vec::with_capacity(times.len());
+    let mut skip = *start;
+    for piece in pieces {
+        let rest = piece.values.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(piece.values.len());
+        let room = times.len() - values.len();
+        values.extend_from_slice(rest.get(..room.min(rest.len())).unwrap_or_default());
+    }
+    Some((Arc::clone(times), values.into()))
+}
 
-    /// The chunks of a series that touch the range, in the order in which they were written: where
-    /// a time comes twice, what was written later wins.
-    fn chunks(&mut self, id: SeriesId, meter: &dyn Meter) -> Result<Vec<Piece>, Error> {
-        let mut found = Vec::new();
-        for (partition, ids) in &self.partitions {
-            if ids.contains(id.0) {
-                self.scan(*partition, id, meter, &mut found)?;
-            }
-        }
-        let mut pieces = Vec::with_capacity(found.len());
-        for (partition, key, row) in found {
-            match self.piece(partition, &key, &row)? {
-                Ok(piece) => pieces.push((keys::flush_of(&key), piece)),
-                Err(problem) => self.damaged.push(format!(
-                    "chunk of series {} in partition {partition}, key {key:02x?}: {problem}",
-                    id.0
-                )),
-            }
-        }
-        pieces.sort_by_key(|(flush, _)| *flush);
-        Ok(pieces.into_iter().map(|(_, piece)| piece).collect())
+/// A series' samples of all the groups it was in, one after another.
+fn join_groups(parts: &[Read]) -> Option<Read> {
+    let (id, times, values) = parts.first()?;
+    if parts.len() == 1 {
+        return Some((*id, Arc::clone(times), Arc::clone(values)));
     }
-
-    /// The rows of a series' chunks in one partition that may touch the range.
-    fn scan(
-        &self,
-        partition: u32,
-        id: SeriesId,
-        meter: &dyn Meter,
-        found: &mut Vec<(u32, Vec<u8>, Vec<u8>)>,
-    ) -> Result<(), Error> {
-        let start = keys::chunks_of(partition, id.0);
-        // No chunk that begins after the range is of use.
-        let last = self.range.end_inclusive.as_millis().saturating_add(1);
-        let end = keys::chunk(partition, id.0, last, 0).min(keys::chunks_after(partition, id.0));
-        let mut stopped = false;
-        let mut visit = |key: &[u8], row: &[u8]| {
-            let head = chunk::head(row);
-            let before =
-                |head: &ChunkHead| head.last_millis < self.range.start_inclusive.as_millis();
-            if head.as_ref().is_some_and(before) {
-                return ControlFlow::Continue(());
-            }
-            // A row without a head is damaged, and said so when it is read.
-            if !meter.samples(head.map_or(0, |head| u64::from(head.rows))) {
-                stopped = true;
-                return ControlFlow::Break(());
-            }
-            found.push((partition, key.to_vec(), row.to_vec()));
-            ControlFlow::Continue(())
-        };
-        let scanned = self
-            .store
-            .engine
-            .scan(Family::Chunks, &start, &end, &mut visit);
-        scanned.map_err(engine_error("reading chunks"))?;
-        if stopped { Err(Error::Stopped) } else { Ok(()) }
-    }
-
-    fn piece(
-        &mut self,
-        partition: u32,
-        key: &[u8],
-        row: &[u8],
-    ) -> Result<Result<Piece, &'static str>, Error> {
-        let (head, column) = match chunk::decode(key, row) {
-            Ok(decoded) => decoded,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let Some(times) = self.times(partition, head.times, head.rows as usize)? else {
-            return Ok(Err("its time column is missing or damaged"));
-        };
-        Ok(Ok(Piece {
-            times,
-            rows: column.rows,
-            values: column.values.into(),
-        }))
-    }
-
-    /// A shared time column; `None` when it is missing or damaged.
-    fn times(
-        &mut self,
-        partition: u32,
-        number: u64,
-        rows: usize,
-    ) -> Result<Option<Arc<[i64]>>, Error> {
-        if let Some(times) = self.times.get(&(partition, number)) {
-            return Ok(times.clone().filter(|times| times.len() == rows));
-        }
-        let key = keys::times(partition, number);
-        let row = self.store.engine.get(Family::Times, &key);
-        let row = row.map_err(engine_error("reading a time column"))?;
-        let times = row.as_deref().and_then(|row| {
-            let (checksum, body) = row.split_first_chunk::<4>()?;
-            if times_checksum(&key, body) != u32::from_le_bytes(*checksum) {
-                return None;
-            }
-            codec::decode_times(body, rows).ok().map(Arc::<[i64]>::from)
-        });
-        self.times.insert((partition, number), times.clone());
-        Ok(times.filter(|times| times.len() == rows))
-    }
+    let pieces: Vec<Piece> = parts
+        .iter()
+        .map(|(_, times, values)| Piece {
+            times: Arc::clone(times),
+            rows: series::Rows::All,
+            values: Arc::clone(values),
+        })
+        .collect();
+    let (times, values) = head::merge(&pieces);
+    Some((*id, times.into(), values.into()))
 }
 
 fn overlaps(piece: &Piece, range: TimeRange) -> bool {

@@ -1,27 +1,29 @@
 //! Taking in: ids for label sets, and batches made durable.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use codec::Samples;
 use series::{Block, Labels, MetricKind};
 
 use crate::engine::{Batch, Durability, Family};
+use crate::groups::Stretch;
 use crate::open::{encode_mark, engine_error};
-use crate::{Error, Mark, SeriesId, Store, head, journal, keys, locked, reading, writing};
+use crate::{Error, Mark, SeriesId, Store, journal, keys, locked, reading, writing};
 
-/// One batch of one agent, checked and decoded, and as it was received.
-#[derive(Clone, Debug)]
+/// One batch, checked and decoded.
+#[derive(Clone, Debug, Default)]
 pub struct Arrival {
-    /// Name of the agent.
-    pub agent: String,
-    /// Its place in the agent's numbering.
-    pub mark: Mark,
+    /// Name of the agent and the batch's place in its numbering; none for a sender that numbers
+    /// nothing.
+    pub mark: Option<(String, Mark)>,
     /// [`Store::generation`] from before its series were defined.
     pub generation: u64,
     /// Its blocks.
     pub blocks: Vec<ArrivedBlock>,
+    /// Samples that came one by one, under the numbers of their [`SeriesId`]s.
+    pub samples: Samples,
 }
 
 /// One block of an [`Arrival`]. `received` is the encoding of `block`; there are as many series as
@@ -34,6 +36,29 @@ pub struct ArrivedBlock {
     pub received: Bytes,
     /// The same, decoded.
     pub block: Block,
+}
+
+impl Arrival {
+    /// How many samples it holds.
+    #[must_use]
+    pub fn sample_count(&self) -> u64 {
+        let blocks: usize = self.blocks.iter().map(|it| it.block.sample_count()).sum();
+        (blocks + self.samples.values.len()) as u64
+    }
+}
+
+/// The ids of label sets, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defined {
+    /// One for each; none for a new one that the index has no room for.
+    pub ids: Vec<Option<SeriesId>>,
+}
+
+/// An arrival that will be taken, and where its samples go.
+struct Placed {
+    arrival: Arrival,
+    blocks: Vec<Vec<Stretch>>,
+    samples: Vec<Stretch>,
 }
 
 /// What became of one [`Arrival`].
@@ -54,41 +79,43 @@ impl Store {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Gives each label set its id, a new one if it has none yet. New ids become durable with the
-    /// next commit, before anything that uses them.
+    /// Gives each label set its id, a new one if it has none yet and the index has room. New ids become
+    /// durable with the next commit, before anything that uses them.
     ///
     /// # Errors
     /// When there are no more ids.
-    pub fn define(&self, list: Vec<(Labels, MetricKind)>) -> Result<Vec<SeriesId>, Error> {
-        let mut ids = Vec::with_capacity(list.len());
-        {
+    pub fn define(&self, list: &[(Labels, MetricKind)]) -> Result<Defined, Error> {
+        let mut ids: Vec<Option<SeriesId>> = {
             let index = reading(&self.index);
-            for (labels, _) in &list {
-                match index.find(labels) {
-                    Some(id) => ids.push(id),
-                    None => break,
-                }
-            }
-        }
-        if ids.len() == list.len() {
-            return Ok(ids);
+            list.iter().map(|(labels, _)| index.find(labels)).collect()
+        };
+        if ids.iter().all(Option::is_some) {
+            return Ok(Defined { ids });
         }
         let mut index = writing(&self.index);
         let mut staged = locked(&self.staged);
-        for (labels, kind) in list.into_iter().skip(ids.len()) {
-            let id = match index.find(&labels) {
-                Some(id) => id,
-                None => {
-                    let id = index.next_id().ok_or(Error::SeriesExhausted)?;
-                    let labels = Arc::new(labels);
-                    index.insert(id, Arc::clone(&labels), kind);
-                    staged.series.push((id, labels, kind));
-                    id
-                }
-            };
-            ids.push(id);
+        let max = self.index_bytes_max.load(Ordering::Acquire);
+        for ((labels, kind), id) in list.iter().zip(&mut ids) {
+            // Another thread may have defined it since, or it comes twice.
+            *id = id.or_else(|| index.find(labels));
+            if id.is_some() {
+                continue;
+            }
+            if max > 0 && index.bytes() as u64 >= max {
+                self.counters.refused_series.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let new = index.next_id().ok_or(Error::SeriesExhausted)?;
+            index.insert(new, labels, *kind);
+            staged.series.push(new);
+            *id = Some(new);
         }
-        Ok(ids)
+        Ok(Defined { ids })
+    }
+
+    /// Bounds the memory of the index: past it, new series are refused. 0 takes the bound away.
+    pub fn set_index_bytes_max(&self, bytes: u64) {
+        self.index_bytes_max.store(bytes, Ordering::Release);
     }
 
     /// The high-water mark of an agent: what it has sent that is durable here.
@@ -110,33 +137,31 @@ impl Store {
         }
         let mut journal = locked(&self.journal);
         let mut batch = Batch::default();
-        let mut position = journal.next_position;
         let mut marks: HashMap<String, Mark> = HashMap::new();
         let mut outcomes = Vec::with_capacity(arrivals.len());
-        let mut fresh = Vec::with_capacity(arrivals.len());
+        let mut taken = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
-            let durable = || self.mark(&arrival.agent);
-            let before = marks.get(&arrival.agent).copied().unwrap_or_else(durable);
-            let outcome = self.judge(&arrival, before);
+            let outcome = self.judge(&arrival, &marks);
             outcomes.push(outcome);
-            if outcome != Outcome::Taken {
-                continue;
+            if outcome == Outcome::Taken {
+                if let Some((agent, mark)) = &arrival.mark {
+                    marks.insert(agent.clone(), *mark);
+                }
+                taken.push(self.place(arrival));
             }
-            let blocks = arrival.blocks.iter();
-            let record = blocks.map(|block| (block.series.as_slice(), &*block.received));
-            batch.put(
-                Family::Journal,
-                keys::journal(position),
-                journal::encode(record),
-            );
-            batch.put(
-                Family::Meta,
-                keys::mark(&arrival.agent),
-                encode_mark(arrival.mark),
-            );
+        }
+        let mut position = journal.next_position;
+        let mut record_bytes = 0;
+        for placed in &taken {
+            let blocks = placed.arrival.blocks.iter();
+            let blocks = blocks.map(|block| (block.series.as_slice(), &*block.received));
+            let record = journal::encode(blocks, &placed.arrival.samples);
+            record_bytes += record.len();
+            batch.put(Family::Journal, keys::journal(position), record);
             position += 1;
-            marks.insert(arrival.agent, arrival.mark);
-            fresh.extend(arrival.blocks);
+        }
+        for (agent, mark) in &marks {
+            batch.put(Family::Meta, keys::mark(agent), encode_mark(*mark));
         }
         self.put_staged(&mut batch);
         if batch.ops.is_empty() {
@@ -148,45 +173,83 @@ impl Store {
         }
         journal.next_position = position;
         locked(&self.marks).extend(marks);
-        let pieces: Vec<_> = fresh
-            .into_iter()
-            .map(|block| head::pieces_of(&block.series, block.block))
-            .collect();
+        let groups = reading(&self.groups);
         let mut heads = writing(&self.heads);
         let before = heads.active.samples;
         heads.active.position_end = position;
-        for pieces in pieces {
-            heads.active.push(pieces);
+        // The engine holds the record in memory until it is settled.
+        heads.active.bytes += record_bytes;
+        for placed in taken {
+            for (block, stretches) in placed.arrival.blocks.iter().zip(&placed.blocks) {
+                heads.active.push_block(&groups, stretches, &block.block);
+            }
+            let Samples { times, values, .. } = &placed.arrival.samples;
+            heads.active.push(&groups, &placed.samples, times, values);
         }
         let samples = heads.active.samples - before;
         self.counters.samples.fetch_add(samples, Ordering::Relaxed);
         Ok(outcomes)
     }
 
-    fn judge(&self, arrival: &Arrival, durable: Mark) -> Outcome {
-        if durable.epoch == arrival.mark.epoch && arrival.mark.sequence <= durable.sequence {
-            self.counters
-                .duplicate_batches
-                .fetch_add(1, Ordering::Relaxed);
-            return Outcome::Duplicate;
+    fn judge(&self, arrival: &Arrival, marks: &HashMap<String, Mark>) -> Outcome {
+        if let Some((agent, mark)) = &arrival.mark {
+            let durable = marks
+                .get(agent)
+                .copied()
+                .unwrap_or_else(|| self.mark(agent));
+            if durable.epoch == mark.epoch && mark.sequence <= durable.sequence {
+                self.counters
+                    .duplicate_batches
+                    .fetch_add(1, Ordering::Relaxed);
+                return Outcome::Duplicate;
+            }
         }
         // Ids are never given again, so an id that is there is the one that was meant.
-        let mut ids = arrival.blocks.iter().flat_map(|block| &block.series);
         if arrival.generation != self.generation() {
             let index = reading(&self.index);
-            if !ids.all(|id| index.get(*id).is_some()) {
+            let blocks = arrival.blocks.iter().flat_map(|block| &block.series);
+            let samples = arrival.samples.series.iter().map(|id| SeriesId(*id));
+            let mut ids = blocks.copied().chain(samples);
+            if !ids.all(|id| index.contains(id)) {
                 return Outcome::StaleSeries;
             }
         }
         Outcome::Taken
     }
 
-    fn put_staged(&self, batch: &mut Batch) {
+    fn place(&self, arrival: Arrival) -> Placed {
+        let mut groups = writing(&self.groups);
+        let blocks = arrival.blocks.iter().map(|block| {
+            let mut stretches = Vec::new();
+            groups.place_columns(&block.series, &mut stretches);
+            stretches
+        });
+        let blocks = blocks.collect();
+        let mut samples = Vec::new();
+        groups.place_samples(&arrival.samples, &mut samples);
+        drop(groups);
+        Placed {
+            arrival,
+            blocks,
+            samples,
+        }
+    }
+
+    /// Adds the rows of new series and of changed groups.
+    pub(crate) fn put_staged(&self, batch: &mut Batch) {
+        let index = reading(&self.index);
         let staged = std::mem::take(&mut locked(&self.staged).series);
-        for (id, labels, kind) in &staged {
+        for id in staged {
+            let (Some(labels), Some(kind)) = (index.labels(id), index.kind(id)) else {
+                continue;
+            };
             let mut row = vec![kind.code()];
-            codec::encode_labels(labels, &mut row);
+            codec::encode_labels(&labels, &mut row);
             batch.put(Family::Series, keys::series(id.0), row);
+        }
+        drop(index);
+        for (group, row) in writing(&self.groups).take_dirty() {
+            batch.put(Family::Groups, keys::group(group), row);
         }
     }
 }

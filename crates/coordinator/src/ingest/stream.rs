@@ -32,8 +32,8 @@ pub(super) struct Stream<'a> {
     ingest: &'a Ingest,
     hello: Hello,
     connection: Arc<Connection>,
-    /// The series of this stream's numbers.
-    dictionary: Vec<SeriesId>,
+    /// The series of this stream's numbers; none for those that the index had no room for.
+    dictionary: Vec<Option<SeriesId>>,
     /// [`store::Store::generation`] that the dictionary belongs to.
     generation: u64,
     /// The sequence that came last, or is durable since an earlier stream; none for an epoch that is
@@ -223,12 +223,12 @@ impl Stream<'_> {
             series,
             ..Received::default()
         });
-        let ids = self
+        let defined = self
             .ingest
             .store
-            .define(list)
+            .define(&list)
             .map_err(|error| error.to_status())?;
-        self.dictionary.extend(ids);
+        self.dictionary.extend(defined.ids);
         Ok(())
     }
 
@@ -274,13 +274,16 @@ impl Stream<'_> {
         let decoded = decoded.map_err(|_closed| draining())?;
         let refusal = refusal.filter(|_| blocks.is_empty());
         let arrival = Arrival {
-            agent: self.hello.agent_id.as_str().to_owned(),
-            mark: Mark {
-                epoch: self.hello.epoch.get(),
-                sequence,
-            },
+            mark: Some((
+                self.hello.agent_id.as_str().to_owned(),
+                Mark {
+                    epoch: self.hello.epoch.get(),
+                    sequence,
+                },
+            )),
             generation: self.generation,
             blocks,
+            samples: store::Samples::default(),
         };
         let verdict = self.ingest.writer.submit(arrival).await;
         Ok(Pending {
@@ -336,7 +339,7 @@ impl Stream<'_> {
     ) -> Result<ArrivedBlock, (Refused, String)> {
         let decoded = codec::decode_block_within(&block.columns, cells_max)
             .map_err(|error| (Refused::Damaged, error.to_string()))?;
-        let series: Option<Vec<SeriesId>> = block
+        let series: Option<Vec<Option<SeriesId>>> = block
             .series_refs
             .iter()
             .map(|number| self.dictionary.get(usize::try_from(*number).ok()?).copied())
@@ -347,28 +350,46 @@ impl Stream<'_> {
             return Err(unknown("names more or fewer series than it has columns"));
         }
         self.check_times(&decoded.times)?;
-        Ok(ArrivedBlock {
-            series,
-            received: block.columns,
-            block: decoded,
-        })
+        Ok(arrived(&series, block.columns, decoded))
     }
 
     fn check_times(&self, times: &[i64]) -> Result<(), (Refused, String)> {
         let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
             return Ok(());
         };
-        let config = self.ingest.config.borrow();
         let now = self.ingest.clock.wall_millis();
-        let millis = series::time::duration_millis;
-        let newest = now.saturating_add(millis(config.ingest.future_max.as_duration()));
-        let oldest = now.saturating_sub(millis(config.store.retention.as_duration()));
+        let (oldest, newest) = self.ingest.config.borrow().sample_times(now);
         if first < oldest || last > newest {
             let reason =
                 format!("holds a sample at {first} or {last}, outside {oldest} to {newest}");
             return Err((Refused::TimeOutOfRange, reason));
         }
         Ok(())
+    }
+}
+
+/// A block without the columns of series that were refused when they were defined.
+fn arrived(
+    series: &[Option<SeriesId>],
+    received: bytes::Bytes,
+    mut block: series::Block,
+) -> ArrivedBlock {
+    let known: Vec<SeriesId> = series.iter().copied().flatten().collect();
+    if known.len() == series.len() {
+        return ArrivedBlock {
+            series: known,
+            received,
+            block,
+        };
+    }
+    let mut is_known = series.iter().map(Option::is_some);
+    block.columns.retain(|_| is_known.next().unwrap_or(false));
+    let mut encoded = Vec::new();
+    codec::encode_block(&block, &mut encoded);
+    ArrivedBlock {
+        series: known,
+        received: encoded.into(),
+        block,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{PoisonError, RwLock};
 
-use super::{Batch, Durability, Engine, EngineError, Family, Op, Visit};
+use super::{Batch, Durability, Engine, EngineError, Family, Found, Ingest, Op, Visit};
 
 type Key = (Family, Vec<u8>);
 type Rows = BTreeMap<Key, Vec<u8>>;
@@ -50,6 +50,36 @@ impl Engine for Memory {
         Ok(rows.get(&(family, key.to_vec())).cloned())
     }
 
+    fn read(&self, family: Family, key: &[u8], found: &mut Found<'_>) -> Result<bool, EngineError> {
+        let row = self.get(family, key)?;
+        Ok(row.is_some_and(|row| {
+            found(&row);
+            true
+        }))
+    }
+
+    fn ingest(&self, family: Family) -> Result<Box<dyn Ingest + '_>, EngineError> {
+        Ok(Box::new(Ingesting {
+            memory: self,
+            family,
+            batch: Batch::default(),
+            last: Vec::new(),
+        }))
+    }
+
+    fn drop_ingested(
+        &self,
+        family: Family,
+        start_inclusive: &[u8],
+        end_exclusive: &[u8],
+    ) -> Result<(), EngineError> {
+        self.drop_range(family, start_inclusive, end_exclusive)
+    }
+
+    fn settle(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     fn scan(
         &self,
         family: Family,
@@ -82,9 +112,40 @@ impl Engine for Memory {
     }
 
     fn disk_bytes(&self) -> u64 {
+        let families = Family::ALL.into_iter();
+        families.map(|family| self.family_bytes(family)).sum()
+    }
+
+    fn family_bytes(&self, family: Family) -> u64 {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         rows.iter()
+            .filter(|((of, _), _)| *of == family)
             .map(|((_, key), value)| (key.len() + value.len()) as u64)
             .sum()
+    }
+}
+
+struct Ingesting<'a> {
+    memory: &'a Memory,
+    family: Family,
+    batch: Batch,
+    last: Vec<u8>,
+}
+
+impl Ingest for Ingesting<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        if !self.last.is_empty() && key <= self.last.as_slice() {
+            return Err(EngineError {
+                doing: "adding a row to an ingest",
+                source: "its key is not above the last one".into(),
+            });
+        }
+        self.last = key.to_vec();
+        self.batch.put(self.family, key, value);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), EngineError> {
+        self.memory.write(self.batch, Durability::Synced)
     }
 }

@@ -5,11 +5,14 @@
 
 use std::path::PathBuf;
 
+use codec::{Effort, Samples};
 use series::{Column, Labels, MetricKind, Rows};
 
-use crate::chunk::{self, ChunkHead};
+use crate::chunk::{self, Chunk};
+use crate::groups::Groups;
 use crate::open::encode_mark;
-use crate::{Mark, SeriesId, journal, keys};
+use crate::runs::{Day, Run};
+use crate::{Mark, SeriesId, journal, keys, upgrade};
 
 fn golden(name: &str, now: &[u8]) -> Vec<u8> {
     let folder = PathBuf::from(concat!(
@@ -27,18 +30,34 @@ fn golden(name: &str, now: &[u8]) -> Vec<u8> {
 #[test]
 fn a_journal_record_of_version_1_is_read_and_written_alike() {
     let ids: Vec<SeriesId> = [1, 2, 3, 9, 7].map(SeriesId).to_vec();
-    let now = journal::encode([(ids.as_slice(), b"columns".as_slice()), (&[], b"")].into_iter());
+    let blocks = [(ids.as_slice(), b"columns".as_slice()), (&[], b"")];
+    let now = journal::encode(blocks.into_iter(), &Samples::default());
     let golden = golden("journal-1.bin", &now);
     assert_eq!(golden, now);
-    let blocks = journal::decode(&golden).unwrap();
+    let (blocks, _) = journal::decode(&golden).unwrap();
     assert_eq!(blocks[0].series, ids);
     assert_eq!(blocks[0].columns, b"columns");
     assert_eq!(blocks.len(), 2);
 }
 
 #[test]
-fn a_chunk_of_version_1_is_read() {
-    let key = keys::chunk(20_000, 7, 1_728_000_000_123, 3);
+fn a_journal_record_of_version_2_is_read_and_written_alike() {
+    let samples = Samples {
+        series: vec![1, 2, 3, 9],
+        times: vec![5, 5, 5, 1_795_000_000_000],
+        values: vec![1.0, -0.0, 0.1, series::STALE_NAN],
+    };
+    let now = journal::encode(std::iter::empty(), &samples);
+    let golden = golden("journal-2.bin", &now);
+    assert_eq!(golden, now);
+    let (_, read) = journal::decode(&golden).unwrap();
+    assert_eq!((read.series, read.times), (samples.series, samples.times));
+}
+
+#[test]
+fn a_chunk_and_the_keys_of_version_1_are_read() {
+    let flipped = |millis: i64| millis.cast_unsigned() ^ (1 << 63);
+    let key = upgrade::chunk_key(20_000, 7, flipped(1_728_000_000_123), 3);
     let values = vec![
         1.0,
         -0.0,
@@ -52,13 +71,77 @@ fn a_chunk_of_version_1_is_read() {
         rows: Rows::All,
         values,
     };
-    let head = ChunkHead {
-        rows: 7,
-        times: (3 << 32) + 5,
-        last_millis: 1_728_000_030_000,
+    let kept = golden("chunk-1.bin", &[]);
+    assert_eq!(upgrade::parse_column(&key, &kept, 7), Some(column));
+    let keys = [
+        keys::journal(300),
+        keys::series(70_000),
+        keys::partition(20_000),
+        upgrade::chunk_key(20_000, 70_000, flipped(-5), 9),
+        upgrade::times_key(20_000, 1 << 33),
+        keys::mark("node-1"),
+        keys::state(2, b"key"),
+    ];
+    assert_eq!(golden("keys-1.bin", &[]), keys.concat());
+}
+
+#[test]
+fn a_chunk_of_version_2_is_read() {
+    let key = keys::chunk(20_000, 7, 1, 4, 0);
+    let values = vec![
+        1.0,
+        -0.0,
+        f64::NAN,
+        series::STALE_NAN,
+        0.1,
+        f64::INFINITY,
+        5e-324,
+    ];
+    let columns = [
+        Column {
+            rows: Rows::All,
+            values,
+        },
+        Column {
+            rows: Rows::from_flags(&[true, false, false, false, false, false, true]),
+            values: vec![1.0, 2.0],
+        },
+    ];
+    let times: Vec<i64> = (0..7).map(|row| 1_728_000_000_123 + 15_000 * row).collect();
+    for (name, effort) in [
+        ("chunk-2-quick.bin", Effort::Quick),
+        ("chunk-2-dense.bin", Effort::Dense),
+    ] {
+        let golden = golden(name, &chunk::encode(&key, &times, &columns, effort));
+        let chunk = Chunk::parse(&key, &golden).unwrap();
+        assert_eq!(chunk.times().unwrap(), times);
+        for (number, column) in columns.iter().enumerate() {
+            assert_eq!(chunk.column(number).unwrap().as_ref(), Some(column));
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_group_and_of_a_day_are_written_alike() {
+    let mut groups = Groups::default();
+    groups.place_columns(&[SeriesId(4), SeriesId(5), SeriesId(9)], &mut Vec::new());
+    let row = groups.take_dirty().remove(0).1;
+    assert_eq!(golden("group-1.bin", &row), row);
+    let day = Day {
+        runs: vec![Run {
+            number: 3,
+            level: 1,
+            has_windows: true,
+            first_millis: 5,
+            last_millis: 9,
+            samples: 77,
+            columns: 7,
+            bytes: 1 << 40,
+        }],
+        series: [4, 5, 9].into_iter().collect(),
+        only_windows: false,
     };
-    let golden = golden("chunk-1.bin", &chunk::encode(&key, head, &column));
-    assert_eq!(chunk::decode(&key, &golden), Ok((head, column)));
+    assert_eq!(golden("day-1.bin", &day.encode()), day.encode());
 }
 
 #[test]
@@ -77,16 +160,17 @@ fn a_series_row_and_a_mark_of_version_1_are_read_and_written_alike() {
 }
 
 #[test]
-fn keys_of_version_1_are_written_alike() {
+fn keys_of_version_2_are_written_alike() {
     let now = [
         keys::journal(300),
         keys::series(70_000),
         keys::partition(20_000),
-        keys::chunk(20_000, 70_000, -5, 9),
-        keys::times(20_000, 1 << 33),
+        keys::group(9),
+        keys::chunk(20_000, 70_000, 1, 9, 2),
+        keys::windows(3, 20_000, 70_000, 1, 9),
         keys::mark("node-1"),
         keys::state(2, b"key"),
     ]
     .concat();
-    assert_eq!(golden("keys-1.bin", &now), now);
+    assert_eq!(golden("keys-2.bin", &now), now);
 }
