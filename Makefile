@@ -10,7 +10,7 @@ CARGO_TARGET_DIR ?= $(VEDETTE_CACHE)/target
 export CARGO_TARGET_DIR
 # Only the scripts in tools/ are told: to our programs every VEDETTE_ variable is a setting. The
 # demo gets its seconds as a flag.
-unexport VEDETTE_CACHE DEMO_SECONDS
+unexport VEDETTE_CACHE DEMO_SECONDS SECONDS TARGET INPUT
 with_cache = VEDETTE_CACHE="$(VEDETTE_CACHE)"
 
 # Each recipe asks for the environment when it runs, because `setup` may just have changed it.
@@ -59,6 +59,11 @@ lint: setup ## Check format, lints, documentation links and (with cargo-deny) de
 test: lint ## Check everything: lints, then all tests and the examples in the documentation
 	@$(in_env) $(step) programs cargo build --workspace --bins --locked
 	@$(in_env) $(step) tests cargo test --workspace --locked
+
+.PHONY: fuzz
+fuzz: setup-build ## Run each fuzz target for SECONDS (60), or one TARGET, or that on one INPUT
+	@$(in_env) $(with_cache) fuzz/run.sh --seconds $(or $(SECONDS),60) \
+		$(if $(TARGET),--target $(TARGET)) $(if $(INPUT),--input $(INPUT))
 
 .PHONY: bench
 bench: setup ## Run the benches, and the agent beside node_exporter; BENCH picks by name

@@ -4,8 +4,9 @@
 #
 #   build   Rust, a C and C++ compiler, libclang (RocksDB's bindings are made from its headers)
 #   test    besides: prometheus-node-exporter (the agent's host metrics are compared with it),
-#           promtool and Python's prometheus-api-client (they query the coordinator unchanged) and
-#           Python's prometheus-client (pages are read back with it)
+#           promtool and Python's prometheus-api-client (they query the coordinator unchanged),
+#           prometheus and vmagent (they remote-write to it) and Python's prometheus-client (pages
+#           are read back with it)
 #
 # What only tests need goes into the cache folder and not onto the system: the Debian package of
 # node_exporter would start a service.
@@ -161,6 +162,8 @@ if [ "$what" = test ]; then
   debian_program prometheus-node-exporter prometheus-node-exporter \
     "host metrics are compared with it"
   debian_program prometheus promtool "it queries the coordinator's HTTP API"
+  debian_program prometheus prometheus "it remote-writes to the coordinator"
+  debian_program victoria-metrics vmagent "it remote-writes to the coordinator"
   in_venv prometheus_client/parser.py "reads our metrics pages back" prometheus-client==0.22.1
   # Without its dependencies: those are for plotting, but for these three.
   in_venv requests/api.py "for prometheus-api-client" requests dateparser httmock

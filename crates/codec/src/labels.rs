@@ -15,6 +15,9 @@ const VERSION: u8 = 1;
 /// Magic, version, length of the zstd frame.
 const HEAD_BYTES: usize = 9;
 
+/// Most bytes of a label set: its text, a byte for their number, and at most three for each length.
+const SET_BYTES_MAX: usize = LABELS_BYTES_MAX + 1 + 2 * 3 * LABELS_PER_SERIES_MAX;
+
 /// Above 9 a dictionary shrinks by less than a hundredth and takes several times as long.
 const ZSTD_LEVEL: i32 = 9;
 
@@ -46,6 +49,14 @@ pub fn encode_labels(labels: &Labels, out: &mut Vec<u8>) {
 /// # Errors
 /// When bytes are missing or left over, or when the set breaks a rule of [`Labels`].
 pub fn decode_labels(bytes: &[u8]) -> Result<Labels, Error> {
+    // Before the pieces are copied: each may be as long as all together.
+    if bytes.len() > SET_BYTES_MAX {
+        return Err(Error::TooLarge {
+            what: "the length of a label set",
+            got: bytes.len() as u64,
+            max: SET_BYTES_MAX as u64,
+        });
+    }
     let mut reader = Reader::new(bytes, WHAT);
     let mut builder = LabelsBuilder::default();
     for _ in 0..reader.count("the number of labels", LABELS_PER_SERIES_MAX)? {
@@ -302,6 +313,27 @@ mod tests {
                 Err(Error::Trailing { bytes: 1, .. })
             ));
         }
+    }
+
+    #[test]
+    fn the_largest_set_comes_back_and_a_larger_one_is_not_copied() {
+        let names: Vec<String> = (0..64).map(|number| format!("{number:_>30}")).collect();
+        let value = "v".repeat(LABELS_BYTES_MAX / 64 - 30);
+        let pairs: Vec<(&str, &str)> = names
+            .iter()
+            .map(|name| (name.as_str(), value.as_str()))
+            .collect();
+        let labels = Labels::new(&pairs).unwrap();
+        assert_eq!(labels.text_bytes(), LABELS_BYTES_MAX);
+        let mut out = vec![];
+        encode_labels(&labels, &mut out);
+        assert_eq!(decode_labels(&out).unwrap(), labels);
+        let mut out = vec![64];
+        for _ in 0..128 {
+            put_varint(&mut out, LABELS_BYTES_MAX as u64);
+            out.extend_from_slice(&[b'a'; LABELS_BYTES_MAX]);
+        }
+        assert!(matches!(decode_labels(&out), Err(Error::TooLarge { .. })));
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub fn encode_times(times: &[i64], out: &mut Vec<u8>) {
     ints::encode(times, Effort::Dense, out);
 }
 
-/// Reads what [`encode_times`] wrote; allocates at most eight bytes for each of `rows_max` rows,
-/// and the same again for a moment.
+/// Reads what [`encode_times`] wrote; allocates at most eight bytes for each of `rows_max` rows, the
+/// same again for a moment, and what pco's tables need, under 8 MiB at their largest.
 ///
 /// # Errors
 /// When there are more than `rows_max` times, when they do not ascend, when bytes are missing, left

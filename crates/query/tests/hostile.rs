@@ -66,6 +66,27 @@ fn what_is_too_long_or_too_deep_is_refused_quickly() {
 }
 
 #[test]
+fn what_a_function_would_write_is_refused_before_it_is_written() {
+    let mut source = MemorySource::default();
+    let labels = Labels::with_name("a", &[("b", &"v".repeat(4096))]).unwrap();
+    source.push(&labels, Timestamp::from_millis(0), 1.0);
+    let engine = Engine::default();
+    let sources = vec!["\"c\""; 8_000].join(",");
+    let join = format!(
+        "label_join(a, \"x\", \"{}\", {sources})",
+        "-".repeat(20_000)
+    );
+    let replacement = "$1".repeat(20_000);
+    let replace = format!("label_replace(a, \"x\", \"{replacement}\", \"b\", \"(.*)\")");
+    for text in [join, replace] {
+        let budget = engine.budget();
+        let answer = engine.instant(&source, &text, Timestamp::from_millis(0), &budget);
+        let error = answer.unwrap_err().to_string();
+        assert!(error.ends_with("bytes, more than 4096"), "{error}");
+    }
+}
+
+#[test]
 fn the_deepest_expressions_allowed_evaluate_on_a_small_stack() {
     let mut source = MemorySource::default();
     for minute in 0..10 {

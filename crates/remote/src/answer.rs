@@ -11,13 +11,12 @@ pub const EXEMPLARS_WRITTEN: &str = "x-prometheus-remote-write-exemplars-written
 
 /// An answer over HTTP.
 ///
-/// A sender does not send again what got a status of 4xx (but for 429). A receiver that could not
-/// write for a reason that passes answers 5xx or 429 itself, and must then take the whole message
-/// once more.
+/// A sender does not send again what got a status of 4xx (but for 429). After [`Answer::later`] it
+/// sends the whole message once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// 204 when all was written, 400 when something was refused for good, 413 when the message is
-    /// too large, 415 when it is of a kind that is not taken.
+    /// too large, 415 when it is of a kind that is not taken, 503 when it is to be sent again.
     pub status: u16,
     /// The headers that say what was written, in lower case.
     pub headers: [(&'static str, u64); 3],
@@ -51,6 +50,18 @@ impl Answer {
         }
         let status = if wrong.is_empty() { 204 } else { 400 };
         Self::new(status, written, wrong.join("; "))
+    }
+
+    /// After nothing could be written for a reason that passes.
+    #[must_use]
+    pub fn later(text: String) -> Self {
+        Self::new(503, 0, text)
+    }
+
+    /// After the body itself could not be read, which HTTP has a status for.
+    #[must_use]
+    pub fn not_read(status: u16, text: String) -> Self {
+        Self::new(status, 0, text)
     }
 
     fn new(status: u16, written: u64, text: String) -> Self {
@@ -127,5 +138,8 @@ mod tests {
             got: "zstd".to_owned(),
         };
         assert_eq!(Answer::from(&zstd).status, 415);
+        let later = Answer::later("shutting down".to_owned());
+        assert_eq!(later.status, 503);
+        assert_eq!(later.headers.map(|(_, count)| count), [0, 0, 0]);
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::Hir;
 
 mod literals;
 
@@ -66,22 +67,20 @@ impl Matcher {
     /// # Errors
     /// When the value of a regular-expression matcher does not compile within bounds.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
-        let regex = match op {
-            MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(
-                RegexBuilder::new(&format!("^(?s:{value})$"))
-                    .size_limit(REGEX_BYTES_MAX)
-                    .build()
-                    .map_err(|source| MatcherError::BadRegex {
-                        pattern: value.to_owned(),
-                        source,
-                    })?,
-            ),
-        };
-        let (literals, prefix) = match op {
-            MatchOp::Equal => (Some(vec![value.to_owned()]), value.to_owned()),
-            MatchOp::Regex => literals::of(value),
-            MatchOp::NotEqual | MatchOp::NotRegex => (None, String::new()),
+        let (regex, literals, prefix) = match op {
+            MatchOp::Equal => (None, Some(vec![value.to_owned()]), value.to_owned()),
+            MatchOp::NotEqual => (None, None, String::new()),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let (regex, hir) = compile(value).map_err(|source| MatcherError::BadRegex {
+                    pattern: value.to_owned(),
+                    source,
+                })?;
+                if op == MatchOp::Regex {
+                    (Some(regex), literals::all(&hir), literals::prefix(&hir))
+                } else {
+                    (Some(regex), None, String::new())
+                }
+            }
         };
         Ok(Self {
             name: name.to_owned(),
@@ -138,6 +137,16 @@ impl Matcher {
     pub fn matches_absent(&self) -> bool {
         self.matches("")
     }
+}
+
+/// A pattern, anchored at both ends, and what it says by itself. It must be a pattern by itself: `a)|(b`
+/// would end the group that is put around it, and so slip its anchors.
+fn compile(pattern: &str) -> Result<(Regex, Hir), regex::Error> {
+    let hir = literals::parse(pattern)?;
+    let regex = RegexBuilder::new(&format!("^(?s:{pattern})$"))
+        .size_limit(REGEX_BYTES_MAX)
+        .build()?;
+    Ok((regex, hir))
 }
 
 impl PartialEq for Matcher {
@@ -208,6 +217,11 @@ mod tests {
     #[test]
     fn a_bad_expression_is_refused() {
         assert!(Matcher::new("a", MatchOp::Regex, "(").is_err());
+        for slips in ["a)|(b", "a)|(?:b", ")(", "a)$|^(?:b"] {
+            for op in [MatchOp::Regex, MatchOp::NotRegex] {
+                assert!(Matcher::new("a", op, slips).is_err(), "{slips}");
+            }
+        }
         assert!(Matcher::new("a", MatchOp::Regex, "((a{1000}){1000}){1000}").is_err());
     }
 }

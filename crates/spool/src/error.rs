@@ -55,6 +55,9 @@ pub enum Error {
         /// Which do, and how.
         what: &'static str,
     },
+    /// The next record would have no number: the files claim one at the end of all numbers.
+    #[error("all sequences are used up")]
+    SequencesExhausted,
     /// More was acknowledged than was ever made durable.
     #[error("sequence {got} is acknowledged, but {last} is the last one")]
     NeverGiven {
@@ -101,6 +104,7 @@ impl Error {
             Self::Directory { .. }
             | Self::RecordTooLarge { .. }
             | Self::BadConfig { .. }
+            | Self::SequencesExhausted
             | Self::NeverGiven { .. }
             | Self::EpochNotLater { .. }
             | Self::UnknownVersion { .. } => false,

@@ -10,6 +10,10 @@ pub(crate) const VERSION: u8 = 1;
 
 const SUFFIX: &str = ".seg";
 
+/// Every sequence is less: at a million records a second this is 292,000 years away. What claims it
+/// or a greater one is damaged or not ours, and what counts on from a file cannot overflow.
+pub(crate) const SEQUENCE_END: u64 = u64::MAX / 2;
+
 /// What the head of a segment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::loss::{Loss, Losses, Reason};
-use crate::record::{HEAD_BYTES, Head, RECORD_HEAD_BYTES, head_bytes, put_record, segment_name};
+use crate::record::{
+    HEAD_BYTES, Head, RECORD_HEAD_BYTES, SEQUENCE_END, head_bytes, put_record, segment_name,
+};
 use crate::state::{
     ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, acknowledged_bytes, epoch_bytes, losses_bytes,
 };
@@ -191,7 +193,8 @@ impl Spool {
     /// [`Spool::sync`]. At the bound the oldest segment makes room, which is a [`Loss`].
     ///
     /// # Errors
-    /// [`Error::RecordTooLarge`]; or the disk is full or fails, and the record was not taken.
+    /// [`Error::RecordTooLarge`], [`Error::SequencesExhausted`]; or the disk is full or fails, and the
+    /// record was not taken.
     pub fn append(&mut self, record: &[u8]) -> Result<u64, Error> {
         let needed = (RECORD_HEAD_BYTES + record.len()) as u64;
         let room = self.config.segment_bytes - HEAD_BYTES as u64;
@@ -200,6 +203,9 @@ impl Spool {
                 got: record.len(),
                 max: usize::try_from(room).unwrap_or(usize::MAX) - RECORD_HEAD_BYTES,
             });
+        }
+        if self.next >= SEQUENCE_END {
+            return Err(Error::SequencesExhausted);
         }
         if self.tail == Tail::Doubtful {
             self.rewrite_tail()?;

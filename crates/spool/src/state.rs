@@ -1,7 +1,7 @@
 //! The small files beside the segments: the epoch, the losses, how far it was acknowledged.
 
 use crate::loss::{Loss, Losses, Reason};
-use crate::record::{u32_at, u64_at};
+use crate::record::{SEQUENCE_END, u32_at, u64_at};
 
 /// Holds the epoch; replaced when a new one begins.
 pub(crate) const EPOCH_FILE: &str = "epoch";
@@ -66,7 +66,7 @@ pub(crate) fn acknowledged_bytes(sequence: u64) -> Vec<u8> {
 }
 
 pub(crate) fn read_acknowledged(bytes: &[u8]) -> Option<u64> {
-    unseal_number(ACKNOWLEDGED_MAGIC, bytes)
+    unseal_number(ACKNOWLEDGED_MAGIC, bytes).filter(|sequence| *sequence < SEQUENCE_END)
 }
 
 pub(crate) fn losses_bytes(floor: u64, losses: &Losses) -> Vec<u8> {
@@ -98,6 +98,10 @@ pub(crate) fn read_losses(bytes: &[u8]) -> Option<(u64, Losses)> {
             last: u64_at(entry, 8),
             reason: Reason::from_code(entry[16])?,
         };
+        // Sequences count from 1.
+        if loss.first == 0 || loss.first > loss.last || loss.last >= SEQUENCE_END {
+            return None;
+        }
         let list = if entry[17] == 0 {
             &mut losses.untold
         } else {
@@ -105,12 +109,29 @@ pub(crate) fn read_losses(bytes: &[u8]) -> Option<(u64, Losses)> {
         };
         list.push(loss);
     }
-    Some((u64_at(head, 0), losses))
+    let floor = u64_at(head, 0);
+    (floor <= SEQUENCE_END).then_some((floor, losses))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_of_no_sequence_is_not_believed() {
+        for (first, last) in [(0, 0), (0, 3), (2, 1), (1, SEQUENCE_END)] {
+            let loss = Loss {
+                first,
+                last,
+                reason: Reason::Full,
+            };
+            let losses = Losses {
+                untold: vec![loss],
+                told: vec![],
+            };
+            assert_eq!(read_losses(&losses_bytes(1, &losses)), None);
+        }
+    }
 
     #[test]
     fn state_comes_back_and_damage_is_seen() {

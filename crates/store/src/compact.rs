@@ -1,7 +1,7 @@
 //! Small runs become large ones, packed as small as can be.
 
 use std::collections::HashSet;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -170,6 +170,15 @@ impl Store {
             let width = |id| groups.members(id).map_or(0, |members| members.series.len());
             groups.ids().map(|id| (id, width(id))).collect()
         };
+        for run in merged {
+            if self
+                .has_unreadable_group(partition, run)
+                .map_err(compacting())?
+            {
+                compacted.damaged += 1;
+                leftovers.damaged.insert((partition, *run));
+            }
+        }
         for (group, width) in groups {
             let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); width];
             for run in merged {
@@ -202,6 +211,17 @@ impl Store {
             .fetch_add(run.samples, Ordering::Relaxed);
         self.collect(&mut leftovers)?;
         Ok(compacted)
+    }
+
+    /// Whether a run has chunks of a group whose row cannot be read: a merged run would not have them.
+    fn has_unreadable_group(&self, partition: u32, run: &Run) -> Result<bool, EngineError> {
+        for group in reading(&self.groups).unreadable().to_vec() {
+            let key = keys::chunk(partition, run.number, run.level, group, 0);
+            if self.engine.read(Family::Runs, &key, &mut |_| {})? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Adds all that one run has of a group; `false` if some of it cannot be read.
@@ -291,43 +311,53 @@ impl Store {
     }
 
     /// Drops what a crash left behind: runs that were written and never named, or merged and not yet
-    /// dropped.
+    /// dropped. What runs a day has whose row was set aside cannot be told, so they all stay.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        let mut live: Vec<(u32, u32, u8)> = {
-            let days = reading(&self.days);
-            let runs = days.iter().flat_map(|(at, day)| {
-                let runs = day.runs.iter();
-                runs.map(|run| (*at, run.number, run.level))
-            });
-            runs.collect()
+        let mut kept: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let start = keys::state(keys::SET_ASIDE, &[]);
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            if let Some(Ok(partition)) = key.get(1..).map(<[u8; 4]>::try_from) {
+                let end = u32::from_be_bytes(partition).checked_add(1);
+                let end = end.map_or_else(|| vec![0xff; 16], keys::partition);
+                kept.push((partition.to_vec(), end));
+            }
+            ControlFlow::Continue(())
         };
-        live.sort_unstable();
-        self.sweep_between(Family::Runs, &[], &live)?;
+        self.engine
+            .scan(Family::State, &start, &[keys::SET_ASIDE + 1], visit)
+            .map_err(engine_error("dropping what a crash left behind"))?;
+        for (partition, day) in reading(&self.days).iter() {
+            kept.extend(day.runs.iter().map(|run| {
+                let start = keys::run(*partition, run.number, run.level);
+                (start, keys::run_end(*partition, run.number, run.level))
+            }));
+        }
+        kept.sort_unstable();
+        self.sweep_between(Family::Runs, &[], &kept)?;
         for (_, code) in windows::KEPT {
-            self.sweep_between(Family::Windows, &[code], &live)?;
+            self.sweep_between(Family::Windows, &[code], &kept)?;
         }
         Ok(())
     }
 
-    /// Drops what lies between runs.
+    /// Drops what lies between ranges of keys that are kept.
     fn sweep_between(
         &self,
         family: Family,
         prefix: &[u8],
-        live: &[(u32, u32, u8)],
+        kept: &[(Vec<u8>, Vec<u8>)],
     ) -> Result<(), Error> {
-        let mut start = prefix.to_vec();
-        let ends = live.iter().map(|(partition, number, level)| {
-            let end = keys::run(*partition, *number, *level);
-            (end, keys::run_end(*partition, *number, *level))
-        });
+        let mut from = Vec::new();
         let last = (vec![0xff; 16], Vec::new());
-        for (end, next) in ends.chain([last]) {
-            let end = [prefix, &end].concat();
-            self.engine
-                .drop_ingested(family, &start, &end)
-                .map_err(engine_error("dropping what a crash left behind"))?;
-            start = [prefix, &next].concat();
+        for (start, end) in kept.iter().chain([&last]) {
+            // A run may lie in a day that is kept as a whole.
+            if *start > from {
+                let (from, start) = ([prefix, &from].concat(), [prefix, start].concat());
+                self.engine
+                    .drop_ingested(family, &from, &start)
+                    .map_err(engine_error("dropping what a crash left behind"))?;
+            }
+            from = from.max(end.clone());
         }
         Ok(())
     }

@@ -189,11 +189,15 @@ impl Store {
     }
 }
 
-/// The days that a head may have samples of, ascending.
+/// The days that a head has samples of, ascending: those between two samples may be millions.
 fn days_of(head: &Head) -> BTreeSet<u32> {
     let mut days = BTreeSet::new();
-    for (first, last) in head.groups.values().filter_map(HeadGroup::span) {
-        days.extend(keys::partition_of(first)..=keys::partition_of(last));
+    let mut last = None;
+    for time in head.groups.values().flat_map(HeadGroup::times) {
+        let day = keys::partition_of(time);
+        if last.replace(day) != Some(day) {
+            days.insert(day);
+        }
     }
     days
 }

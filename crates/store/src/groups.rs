@@ -18,6 +18,9 @@ pub(crate) const COLUMNS_MAX: usize = 128;
 pub(crate) type GroupId = u32;
 
 const NONE: GroupId = GroupId::MAX;
+/// A row of a greater number is damaged: the next number is counted from the greatest, and must not
+/// overflow.
+pub(crate) const NUMBER_MAX: GroupId = GroupId::MAX / 2;
 const VERSION: u8 = 1;
 
 /// Where the samples of a series go.
@@ -60,6 +63,8 @@ pub(crate) struct Groups {
     next: GroupId,
     /// Groups whose row on disk is behind.
     dirty: Vec<GroupId>,
+    /// Groups whose row cannot be read: whose their chunks are is not known.
+    unreadable: Vec<GroupId>,
 }
 
 impl Groups {
@@ -176,9 +181,16 @@ impl Groups {
         rows.collect()
     }
 
-    /// Puts back a group from its row. Groups come in ascending order.
-    pub(crate) fn insert(&mut self, group: GroupId, members: Members) {
-        for (column, id) in members.series.iter().enumerate() {
+    /// Puts back a group from its row. Groups come in ascending order. Only series that are known get
+    /// their place: there is room for every id below the greatest, which a damaged row must not choose.
+    pub(crate) fn insert(
+        &mut self,
+        group: GroupId,
+        members: Members,
+        is_known: impl Fn(SeriesId) -> bool,
+    ) {
+        let columns = members.series.iter().enumerate();
+        for (column, id) in columns.filter(|(_, id)| is_known(**id)) {
             let column = u16::try_from(column).unwrap_or(u16::MAX);
             self.set_place(*id, Place { group, column });
             if members.retired {
@@ -189,9 +201,17 @@ impl Groups {
         self.members.insert(group, members);
     }
 
-    /// Keeps the number of a group whose row cannot be read from being given again.
-    pub(crate) fn reserve(&mut self, group: GroupId) {
-        self.next = self.next.max(group.saturating_add(1));
+    /// Takes note of a group whose row cannot be read: its number is not given again.
+    pub(crate) fn insert_unreadable(&mut self, group: GroupId) {
+        if group <= NUMBER_MAX {
+            self.next = self.next.max(group + 1);
+        }
+        self.unreadable.push(group);
+    }
+
+    /// The groups whose rows cannot be read.
+    pub(crate) fn unreadable(&self) -> &[GroupId] {
+        &self.unreadable
     }
 
     pub(crate) fn members(&self, group: GroupId) -> Option<&Members> {
@@ -347,7 +367,7 @@ mod tests {
         );
         let mut again = Groups::default();
         for (group, row) in groups.take_dirty() {
-            again.insert(group, decode(&row).unwrap());
+            again.insert(group, decode(&row).unwrap(), |_| true);
         }
         for groups in [&groups, &again] {
             let found = groups.groups_of([SeriesId(0)].into_iter());

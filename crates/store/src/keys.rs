@@ -30,12 +30,14 @@ pub fn partition_of(millis: i64) -> u32 {
 #[must_use]
 pub fn range_of(partition: u32) -> TimeRange {
     let start = i64::from(partition) * PARTITION_MILLIS;
-    // What lies before 1970 is with the first day.
+    // What lies before 1970 is with the first day, and what has no day of its own with the last.
     let first = if partition == 0 { i64::MIN } else { start };
-    TimeRange::new(
-        Timestamp::from_millis(first),
-        Timestamp::from_millis(start + (PARTITION_MILLIS - 1)),
-    )
+    let last = if partition == u32::MAX {
+        i64::MAX
+    } else {
+        start + (PARTITION_MILLIS - 1)
+    };
+    TimeRange::new(Timestamp::from_millis(first), Timestamp::from_millis(last))
 }
 
 /// Key of a journal row.
@@ -127,7 +129,7 @@ pub const FLUSHED: &[u8] = b"flushed";
 /// Meta row: number of flushes so far, `u32` big-endian.
 pub const FLUSHES: &[u8] = b"flushes";
 
-/// State space of journal rows that could not be used, under their old key.
+/// State space of journal and day rows that could not be used, under their old key.
 pub const SET_ASIDE: u8 = 0xfe;
 
 /// Key of a state row.

@@ -12,7 +12,7 @@ use crate::engine::{Batch, Durability, Engine, Family};
 use crate::groups::{self, Groups};
 use crate::head::Head;
 use crate::index::Index;
-use crate::runs::{Day, Days};
+use crate::runs::{Day, Days, RUN_NUMBER_MAX};
 use crate::{
     Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, journal, keys, locked, reading,
     upgrade, writing,
@@ -20,6 +20,9 @@ use crate::{
 
 /// The newest format that this program writes and knows.
 const FORMAT: u8 = 2;
+/// No journal row lies at or past this: at a million batches a second it is 292,000 years away. What
+/// claims one is damaged, and must not be what the next position is counted from.
+const POSITION_MAX: u64 = u64::MAX / 2;
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,11 +52,22 @@ impl Store {
         }
         let mut recovery = Recovery::default();
         let index = read_index(&*engine, &mut recovery)?;
-        let groups = read_groups(&*engine, &mut recovery)?;
+        let groups = read_groups(&*engine, &index, &mut recovery)?;
         let days = read_days(&*engine, &mut recovery)?;
         let marks = read_marks(&*engine)?;
+        // From the start if it cannot be told: what is read again is the same again.
         let flushed = read_number(&*engine, keys::FLUSHED)?;
-        let flushes = u32::try_from(read_number(&*engine, keys::FLUSHES)?).unwrap_or(u32::MAX);
+        let flushed = Some(flushed).filter(|position| *position < POSITION_MAX);
+        let flushed = flushed.unwrap_or(0);
+        let flushes = read_number(&*engine, keys::FLUSHES)?;
+        let flushes = u32::try_from(flushes)
+            .ok()
+            .filter(|it| *it <= RUN_NUMBER_MAX);
+        // A flush with the number of a run takes its place, so a row that is damaged must not lead
+        // to one.
+        let runs = days.values().flat_map(|day| &day.runs);
+        let newest = runs.map(|run| run.number).max().unwrap_or(0);
+        let flushes = flushes.unwrap_or(0).max(newest);
         recovery.series = index.len();
         let active = Head {
             position_end: flushed,
@@ -119,7 +133,9 @@ impl Store {
                 &[0xff; 9],
                 &mut |key, row| {
                     let position = key.try_into().map_or(head.position_end, u64::from_be_bytes);
-                    head.position_end = position.saturating_add(1);
+                    if position < POSITION_MAX {
+                        head.position_end = position + 1;
+                    }
                     match replay_record(head, row, &index, &mut groups) {
                         Ok(()) => recovery.batches += 1,
                         Err(problem) => {
@@ -196,19 +212,26 @@ fn read_index(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Index, Err
     Ok(index)
 }
 
-fn read_groups(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Groups, Error> {
+fn read_groups(
+    engine: &dyn Engine,
+    index: &Index,
+    recovery: &mut Recovery,
+) -> Result<Groups, Error> {
     let mut groups = Groups::default();
     engine
         .scan(Family::Groups, &[], &[0xff; 5], &mut |key, row| {
-            let number = key.try_into().map(u32::from_be_bytes);
-            if let Ok(number) = number {
-                groups.reserve(number);
-            }
+            let number = key.try_into().map(u32::from_be_bytes).ok();
             match (number, groups::decode(row)) {
-                (Ok(number), Some(members)) => groups.insert(number, members),
-                _ => recovery
-                    .damaged
-                    .push(format!("group row {key:02x?}: does not decode")),
+                (Some(number), Some(members)) if number <= groups::NUMBER_MAX => {
+                    groups.insert(number, members, |id| index.contains(id));
+                }
+                (number, _) => {
+                    if let Some(number) = number {
+                        groups.insert_unreadable(number);
+                    }
+                    let what = format!("group row {key:02x?}: does not decode");
+                    recovery.damaged.push(what);
+                }
             }
             ControlFlow::Continue(())
         })
@@ -216,21 +239,30 @@ fn read_groups(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Groups, E
     Ok(groups)
 }
 
+/// A row that cannot be read is set aside before the next flush of that day writes another: as long as
+/// it is there, nothing of that day is swept away.
 fn read_days(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Days, Error> {
     let mut days = Days::new();
+    let mut aside = Batch::default();
     engine
         .scan(Family::Days, &[], &[0xff; 5], &mut |key, row| {
             match (key.try_into().map(u32::from_be_bytes), Day::decode(row)) {
                 (Ok(number), Some(day)) => {
                     days.insert(number, Arc::new(day));
                 }
-                _ => recovery
-                    .damaged
-                    .push(format!("day row {key:02x?}: does not decode")),
+                _ => {
+                    let what = format!("day row {key:02x?}: does not decode; set aside");
+                    recovery.damaged.push(what);
+                    aside.put(Family::State, keys::state(keys::SET_ASIDE, key), row);
+                }
             }
             ControlFlow::Continue(())
         })
         .map_err(engine_error("reading the days"))?;
+    if !aside.ops.is_empty() {
+        let written = engine.write(aside, Durability::Synced);
+        written.map_err(engine_error("setting damaged day rows aside"))?;
+    }
     Ok(days)
 }
 

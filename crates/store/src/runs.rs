@@ -13,6 +13,11 @@ use series::TimeRange;
 
 const VERSION: u8 = 1;
 const RUN_BYTES: usize = 4 + 1 + 1 + 8 + 8 + 8 + 8 + 8;
+/// A row with a greater number is damaged: the next flush is counted from the greatest, and must not
+/// overflow.
+pub(crate) const RUN_NUMBER_MAX: u32 = u32::MAX / 2;
+/// A row with a run of more samples or bytes is damaged: they are summed up.
+const RUN_SIZE_MAX: u64 = 1 << 44;
 
 /// One run of one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -92,20 +97,20 @@ impl Day {
         let (runs, series) = rest.split_at_checked(count.checked_mul(RUN_BYTES)?)?;
         let (runs, _) = runs.as_chunks::<RUN_BYTES>();
         Some(Self {
-            runs: runs.iter().map(decode_run).collect(),
+            runs: runs.iter().map(decode_run).collect::<Option<_>>()?,
             series: RoaringBitmap::deserialize_from(series).ok()?,
             only_windows: flags == 1,
         })
     }
 }
 
-fn decode_run(bytes: &[u8; RUN_BYTES]) -> Run {
+fn decode_run(bytes: &[u8; RUN_BYTES]) -> Option<Run> {
     let word = |at: usize| {
         let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>);
         u64::from_le_bytes(*bytes.unwrap_or(&[0; 8]))
     };
     let number = bytes.first_chunk::<4>().unwrap_or(&[0; 4]);
-    Run {
+    let run = Run {
         number: u32::from_le_bytes(*number),
         level: bytes[4],
         has_windows: bytes[5] == 1,
@@ -114,7 +119,11 @@ fn decode_run(bytes: &[u8; RUN_BYTES]) -> Run {
         samples: word(22),
         columns: word(30),
         bytes: word(38),
-    }
+    };
+    let is_sized = [run.samples, run.columns, run.bytes]
+        .iter()
+        .all(|size| *size <= RUN_SIZE_MAX);
+    (is_sized && run.number <= RUN_NUMBER_MAX).then_some(run)
 }
 
 #[cfg(test)]
@@ -145,6 +154,30 @@ mod tests {
         assert_eq!(Day::decode(&row), Some(day));
         for end in 0..row.len() {
             assert_eq!(Day::decode(&row[..end]), None);
+        }
+    }
+
+    #[test]
+    fn a_run_of_absurd_size_or_number_is_damage() {
+        for run in [
+            Run {
+                number: u32::MAX,
+                ..Run::default()
+            },
+            Run {
+                samples: u64::MAX,
+                ..Run::default()
+            },
+            Run {
+                bytes: u64::MAX,
+                ..Run::default()
+            },
+        ] {
+            let day = Day {
+                runs: vec![run],
+                ..Day::default()
+            };
+            assert_eq!(Day::decode(&day.encode()), None);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The store as a whole, over memory.
 
+#[cfg(feature = "rocksdb")]
 mod disk;
 mod golden;
 mod model;
@@ -272,6 +273,139 @@ fn a_damaged_journal_row_is_set_aside_and_costs_only_itself() {
     );
     store.flush().unwrap();
     assert_eq!(store.get_state(keys::SET_ASIDE, &key).unwrap(), Some(row));
+}
+
+#[test]
+fn times_at_both_ends_of_time_are_flushed_at_once_and_kept() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a")]);
+    let times = [i64::MIN, 0, i64::MAX];
+    let far = block(&times, &[&[1.0, 2.0, 3.0]]);
+    store
+        .commit(vec![arrival(&store, "a", 1, &ids, &far)])
+        .unwrap();
+    let expected = [(i64::MIN, 1.0), (0, 2.0), (i64::MAX, 3.0)];
+    assert_eq!(read(&store, "up", TimeRange::ALL)[0].1, expected);
+    assert_eq!(store.flush().unwrap().samples, 3);
+    assert_eq!(read(&store, "up", TimeRange::ALL)[0].1, expected);
+    store.compact_all().unwrap();
+    assert_eq!(read(&store, "up", TimeRange::ALL)[0].1, expected);
+}
+
+#[test]
+fn damaged_counters_and_numbers_cost_no_sample() {
+    for (flushes, flushed) in [(&b"?"[..], &b"?"[..]), (&[0xff; 8], &[0xff; 8])] {
+        let engine = Arc::new(Memory::default());
+        let (store, _) = open(&engine);
+        let ids = define(&store, &[("up", "a")]);
+        let one = block(&[1], &[&[1.0]]);
+        store
+            .commit(vec![arrival(&store, "a", 1, &ids, &one)])
+            .unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let mut batch = Batch::default();
+        batch.put(Family::Meta, keys::FLUSHES, flushes);
+        batch.put(Family::Meta, keys::FLUSHED, flushed);
+        batch.put(Family::Groups, keys::group(u32::MAX), [1, 0]);
+        // A group of a series at the end of all numbers costs no memory for those before it.
+        let far = [1, 0, 0xfe, 0xff, 0xff, 0xff, 1, 0, 0, 0];
+        batch.put(Family::Groups, keys::group(9), far);
+        batch.put(Family::Journal, keys::journal(u64::MAX), *b"no record");
+        engine::Engine::write(&engine, batch, Durability::Synced).unwrap();
+        let (store, recovery) = open(&engine);
+        assert_eq!(recovery.damaged.len(), 2, "{:?}", recovery.damaged);
+        let ids = define(&store, &[("up", "a"), ("load", "a")]);
+        let two = block(&[2], &[&[2.0], &[2.0]]);
+        store
+            .commit(vec![arrival(&store, "a", 2, &ids, &two)])
+            .unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let (store, _) = open(&engine);
+        assert_eq!(
+            read(&store, "up", TimeRange::ALL)[0].1,
+            [(1, 1.0), (2, 2.0)]
+        );
+        assert_eq!(read(&store, "load", TimeRange::ALL)[0].1, [(2, 2.0)]);
+    }
+}
+
+#[test]
+fn a_damaged_group_row_costs_no_chunk() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    for (sequence, name) in [(1, "up"), (2, "load")] {
+        let ids = define(&store, &[(name, "a")]);
+        let one = block(&[1], &[&[1.0]]);
+        store
+            .commit(vec![arrival(&store, "a", sequence, &ids, &one)])
+            .unwrap();
+    }
+    store.flush().unwrap();
+    drop(store);
+    let row = engine::Engine::get(&engine, Family::Groups, &keys::group(0));
+    let put = |row: &[u8]| {
+        let mut batch = Batch::default();
+        batch.put(Family::Groups, keys::group(0), row);
+        engine::Engine::write(&engine, batch, Durability::Synced).unwrap();
+    };
+    put(b"damaged");
+    let (store, recovery) = open(&engine);
+    assert_eq!(recovery.damaged.len(), 1);
+    assert_eq!(store.compact_all().unwrap().damaged, 1);
+    assert_eq!(read(&store, "load", TimeRange::ALL)[0].1, [(1, 1.0)]);
+    drop(store);
+    put(&row.unwrap().unwrap());
+    let (store, _) = open(&engine);
+    assert_eq!(read(&store, "up", TimeRange::ALL)[0].1, [(1, 1.0)]);
+}
+
+#[test]
+fn a_damaged_day_row_is_set_aside_and_costs_no_chunk() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let ids = define(&store, &[("up", "a")]);
+    let commit = |store: &Store, sequence: u64, at: i64| {
+        let one = block(&[at], &[&[1.0]]);
+        store
+            .commit(vec![arrival(store, "a", sequence, &ids, &one)])
+            .unwrap();
+        store.flush().unwrap();
+    };
+    let chunks = || {
+        let mut count = 0;
+        let visit = &mut |_: &[u8], _: &[u8]| {
+            count += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        engine::Engine::scan(&engine, Family::Runs, &[], &[0xff; 21], visit).unwrap();
+        count
+    };
+    let put = |row: &[u8]| {
+        let mut batch = Batch::default();
+        batch.put(Family::Days, keys::partition(0), row);
+        engine::Engine::write(&engine, batch, Durability::Synced).unwrap();
+    };
+    commit(&store, 1, 1);
+    drop(store);
+    let row = engine::Engine::get(&engine, Family::Days, &keys::partition(0));
+    let row = row.unwrap().unwrap();
+    put(b"damaged");
+    for sequence in 2..4_u64 {
+        let (store, recovery) = open(&engine);
+        assert_eq!(recovery.damaged.len(), usize::from(sequence == 2));
+        commit(&store, sequence, i64::try_from(sequence).unwrap());
+        assert_eq!(chunks(), sequence);
+        let aside = store.get_state(keys::SET_ASIDE, &keys::partition(0));
+        assert_eq!(aside.unwrap().as_deref(), Some(&b"damaged"[..]));
+    }
+    put(&row);
+    assert_eq!(
+        read(&open(&engine).0, "up", TimeRange::ALL)[0].1,
+        [(1, 1.0)]
+    );
 }
 
 #[test]

@@ -185,10 +185,11 @@ fn read_listen(path: &Path) -> Option<(SocketAddr, SocketAddr)> {
     Some((address("grpc")?, address("http")?))
 }
 
-/// The status and body of a page; nothing when there is no answer.
+/// The status and body of a page; nothing when there is no answer. It is asked by HTTP 1.0, so that
+/// no answer comes in pieces with their lengths between them.
 pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut connection = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.ok()?;

@@ -1,9 +1,9 @@
 //! What the tests of the real programs work with: processes that end with the test, targets that
 //! know what they said, and questions.
 //!
-//! State is learned through public interfaces, with a deadline ([`within`]). The one log that is
-//! read is the agent's account of what it spooled and what was acknowledged, because a promise is
-//! made about it.
+//! State is learned through public interfaces, with a deadline ([`within`]). Two logs are read: the
+//! agent's account of what it spooled and what was acknowledged, because a promise is made about it,
+//! and that of Prometheus, which says on which port it listens nowhere else.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ pub mod ask;
 pub mod chance;
 pub mod coordinator;
 pub mod process;
+pub mod prometheus;
 pub mod targets;
 
 use std::future::Future;

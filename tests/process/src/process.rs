@@ -27,6 +27,15 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
+/// A program of others, if it is on the PATH.
+#[must_use]
+pub fn foreign(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
+
 /// A command that sees nothing of this process' environment, where a variable of ours would be a
 /// setting, and that is killed with its handle.
 #[must_use]

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use crate::tree::File;
 
 /// Folders at the root that a path in a page may begin with.
-const ROOTS: [&str; 9] = [
-    "crates/", "proto/", "tests/", "tools/", "docs/", "deploy/", "benches/", ".ci/", ".cargo/",
+const ROOTS: [&str; 10] = [
+    "crates/", "proto/", "tests/", "tools/", "docs/", "deploy/", "benches/", "fuzz/", ".ci/",
+    ".cargo/",
 ];
 
 /// The part of ARCHITECTURE.md that draws the tree.

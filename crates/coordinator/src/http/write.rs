@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon::chain;
-use remote::{Answer, Decoded, Memory, Reason, Version};
+use remote::{Answer, Decoded, Memory, Reason, Refused, Version};
 use store::{Arrival, Outcome, Samples, SeriesId};
 
 use super::Http;
@@ -83,12 +84,17 @@ impl RemoteWrite {
 }
 
 /// Takes a request in.
-pub(super) async fn write(State(http): State<Http>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn write(
+    State(http): State<Http>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let version = remote::negotiate(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
-    let answered = match version {
-        Ok(version) => take(&http, version, body).await,
-        Err(unsupported) => Err(Failed::Said(Answer::from(&unsupported))),
+    let answered = match (version, body) {
+        (Ok(version), Ok(body)) => take(&http, version, body).await,
+        (Ok(_), Err(rejected)) => Err(Failed::Body(rejected)),
+        (Err(unsupported), _) => Err(Failed::Said(Answer::from(&unsupported))),
     };
     match answered {
         Ok(answer) => {
@@ -106,6 +112,8 @@ pub(super) async fn write(State(http): State<Http>, headers: HeaderMap, body: By
 enum Failed {
     /// The request is wrong.
     Said(Answer),
+    /// Its body is too large, or did not come to its end.
+    Body(BytesRejection),
     /// We are.
     Later(String),
 }
@@ -114,9 +122,13 @@ impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         match self {
             Self::Said(answer) => said(&answer),
+            Self::Body(rejected) => said(&Answer::not_read(
+                rejected.status().as_u16(),
+                rejected.body_text(),
+            )),
             Self::Later(text) => {
                 let retry = [(header::RETRY_AFTER, RETRY_SECONDS)];
-                (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
+                (retry, said(&Answer::later(text))).into_response()
             }
         }
     }
@@ -134,19 +146,30 @@ fn said(answer: &Answer) -> Response {
 }
 
 async fn take(http: &Http, version: Version, body: Bytes) -> Result<Answer, Failed> {
+    http.metrics.received_bytes.add(body.len() as u64);
     for _ in 0..ATTEMPTS {
         let (this, body) = (http.clone(), body.clone());
         let read = tokio::task::spawn_blocking(move || read(&this, version, &body)).await;
         let read = read.map_err(|_panicked| Failed::Later("reading panicked".to_owned()))??;
-        let (arrival, answer) = read;
+        let (arrival, answer, refused) = read;
+        // What is sent again because nothing was written is counted when it is.
+        let count = || {
+            for (reason, counter) in Reason::ALL.iter().zip(&http.metrics.write_refused_samples) {
+                counter.add(refused.samples_for(*reason));
+            }
+        };
         if arrival.samples.values.is_empty() {
+            count();
             return Ok(answer);
         }
         let gone = || Failed::Later("shutting down".to_owned());
         let verdict = http.write.writer.submit(arrival).await;
         let verdict = verdict.map_err(|_stopped| gone())?.await;
         match verdict.map_err(|_gone| gone())? {
-            Ok(Outcome::Taken | Outcome::Duplicate) => return Ok(answer),
+            Ok(Outcome::Taken | Outcome::Duplicate) => {
+                count();
+                return Ok(answer);
+            }
             Ok(Outcome::StaleSeries) => {}
             Err(error) => return Err(Failed::Later(chain(&*error))),
         }
@@ -154,20 +177,18 @@ async fn take(http: &Http, version: Version, body: Bytes) -> Result<Answer, Fail
     Err(Failed::Later("old series are being dropped".to_owned()))
 }
 
+/// A request that was read: what is to be written, what to answer when it is, and what was refused.
+type Read = (Arrival, Answer, Refused);
+
 /// Decodes a request and gives its series their ids.
-fn read(http: &Http, version: Version, body: &[u8]) -> Result<(Arrival, Answer), Failed> {
+fn read(http: &Http, version: Version, body: &[u8]) -> Result<Read, Failed> {
     let mut work = http.write.work();
     let read = read_with(http, version, body, &mut work);
     http.write.keep(work);
     read
 }
 
-fn read_with(
-    http: &Http,
-    version: Version,
-    body: &[u8],
-    work: &mut Work,
-) -> Result<(Arrival, Answer), Failed> {
+fn read_with(http: &Http, version: Version, body: &[u8], work: &mut Work) -> Result<Read, Failed> {
     let wrong = |error: remote::Error| Failed::Said(Answer::from(&error));
     let Work { raw, decoded } = work;
     let raw = remote::decompress(body, remote::RAW_BYTES_MAX, raw).map_err(wrong)?;
@@ -189,18 +210,14 @@ fn read_with(
         }
     }
     let samples = in_time(http, decoded);
-    for (reason, counter) in Reason::ALL.iter().zip(&http.metrics.write_refused_samples) {
-        counter.add(decoded.refused().samples_for(*reason));
-    }
     let written = samples.values.len() as u64;
     let answer = Answer::of(version, written, decoded.refused(), decoded.skipped());
-    http.metrics.received_bytes.add(body.len() as u64);
     let arrival = Arrival {
         generation,
         samples,
         ..Arrival::default()
     };
-    Ok((arrival, answer))
+    Ok((arrival, answer, decoded.refused().clone()))
 }
 
 /// Ids of an older generation may have been dropped.

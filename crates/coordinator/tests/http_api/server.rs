@@ -24,7 +24,7 @@ use wire::proto::sync_request::Message as ToCoordinator;
 use wire::proto::sync_response::Message as ToAgent;
 
 /// The time on the coordinator's clock: 2023-11-14T22:13:20Z.
-const NOW_MILLIS: i64 = 1_700_000_000_000;
+pub(super) const NOW_MILLIS: i64 = 1_700_000_000_000;
 
 /// A clock that stands.
 #[derive(Debug)]
@@ -124,8 +124,15 @@ impl Server {
     }
 
     /// Asks on a connection of its own; each line of `headers` ends in CR LF.
-    pub(super) async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: impl AsRef<[u8]>,
+    ) -> Answer {
         let mut stream = TcpStream::connect(self.running.http).await.unwrap();
+        let body = body.as_ref();
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
@@ -133,7 +140,7 @@ impl Server {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         // A server that refuses a body may close before it has read all of it.
-        drop(stream.write_all(body.as_bytes()).await);
+        drop(stream.write_all(body).await);
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.unwrap();
         let end = bytes.windows(4).position(|at| at == b"\r\n\r\n").unwrap();

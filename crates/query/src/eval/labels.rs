@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 use series::labels::{METRIC_NAME, is_label_name};
+use series::limits::LABEL_VALUE_BYTES_MAX;
 use series::matcher::REGEX_BYTES_MAX;
 use series::{Labels, LabelsBuilder};
 
@@ -73,6 +74,11 @@ impl Context<'_> {
         };
         let regex = anchored(&pattern.value)?;
         let target = destination(target, "label_replace")?;
+        // Each `$1` of it may stand for a whole label.
+        bounded(
+            "the replacement of label_replace()",
+            replacement.value.len(),
+        )?;
         let mut grid = self.grid(&args[0], steps)?;
         for row in &mut grid.rows {
             self.check()?;
@@ -113,6 +119,10 @@ impl Context<'_> {
                 .iter()
                 .map(|name| row.labels.get(&name.value))
                 .collect();
+            // Before it is made: the separator may be long and the sources many.
+            let texts: usize = values.iter().map(|value| value.len()).sum();
+            let separators = separator.value.len() * values.len().saturating_sub(1);
+            bounded("the result of label_join()", texts + separators)?;
             let mut builder = LabelsBuilder::from_labels(&row.labels);
             builder.set(target, &values.join(&separator.value));
             row.labels = build(builder)?;
@@ -122,6 +132,15 @@ impl Context<'_> {
         }
         grid.merged()
     }
+}
+
+fn bounded(what: &str, bytes: usize) -> Result<(), Error> {
+    if bytes > LABEL_VALUE_BYTES_MAX {
+        return Err(Error::execution(format!(
+            "{what} has {bytes} bytes, more than {LABEL_VALUE_BYTES_MAX}"
+        )));
+    }
+    Ok(())
 }
 
 fn destination<'t>(text: &'t Text, function: &str) -> Result<&'t str, Error> {

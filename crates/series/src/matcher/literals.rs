@@ -5,17 +5,17 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 /// More values than this are not listed: trying the expression is as fast.
 const LITERALS_MAX: usize = 256;
 
-/// All values that a pattern matches, if they are few, and what each begins with.
-pub(super) fn of(pattern: &str) -> (Option<Vec<String>>, String) {
-    let parsed = regex_syntax::ParserBuilder::new()
+/// What a pattern says, by itself.
+pub(super) fn parse(pattern: &str) -> Result<Hir, regex::Error> {
+    regex_syntax::ParserBuilder::new()
         .dot_matches_new_line(true)
         .build()
-        .parse(pattern);
-    // A pattern that does not parse is refused by whoever compiles it.
-    parsed.map_or((None, String::new()), |hir| (all(&hir), prefix(&hir)))
+        .parse(pattern)
+        .map_err(|error| regex::Error::Syntax(error.to_string()))
 }
 
-fn all(hir: &Hir) -> Option<Vec<String>> {
+/// All values that a pattern matches, if they are few.
+pub(super) fn all(hir: &Hir) -> Option<Vec<String>> {
     match hir.kind() {
         HirKind::Empty => Some(vec![String::new()]),
         HirKind::Literal(literal) => Some(vec![std::str::from_utf8(&literal.0).ok()?.to_owned()]),
@@ -51,7 +51,8 @@ fn all(hir: &Hir) -> Option<Vec<String>> {
     }
 }
 
-fn prefix(hir: &Hir) -> String {
+/// What each value that a pattern matches begins with.
+pub(super) fn prefix(hir: &Hir) -> String {
     match hir.kind() {
         HirKind::Literal(literal) => std::str::from_utf8(&literal.0)
             .unwrap_or_default()

@@ -5,7 +5,9 @@ use std::io;
 use super::read::salvage;
 use super::{Config, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
 use crate::loss::{Loss, Losses, Reason};
-use crate::record::{FoundHead, HEAD_BYTES, read_head, segment_first, segment_name, walk};
+use crate::record::{
+    FoundHead, HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name, walk,
+};
 use crate::state::{
     ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, STATE_BYTES_MAX, epoch_bytes,
     losses_bytes, read_acknowledged, read_epoch, read_losses,
@@ -38,10 +40,9 @@ struct Finding {
 pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Recovery), Error> {
     let mut recovery = Recovery::default();
     let names = disk.list().map_err(Error::disk("list", "the directory"))?;
-    let mut firsts: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment_first(name))
-        .collect();
+    let all_firsts = names.iter().filter_map(|name| segment_first(name));
+    let (mut firsts, beyond): (Vec<u64>, Vec<u64>) =
+        all_firsts.partition(|first| *first <= SEQUENCE_END);
     firsts.sort_unstable();
 
     let epoch = find_epoch(disk.as_mut(), &config, &names, &firsts, &mut recovery)?;
@@ -64,20 +65,14 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     // Everything that is lost is written down before a byte is moved: if this process ends in the
     // middle of the repair, no number is given out twice.
     let before = losses.clone();
-    for loss in all_losses(&findings, floor) {
+    for loss in all_losses(&findings, floor, lost_next(&losses)) {
         recovery.losses.extend(losses.add(loss));
     }
     if losses != before {
         disk.replace(LOSSES_FILE, &losses_bytes(floor, &losses))
             .map_err(Error::disk("write", LOSSES_FILE))?;
     }
-    let lost_next = losses
-        .untold
-        .iter()
-        .chain(&losses.told)
-        .map(|loss| loss.last.saturating_add(1))
-        .max()
-        .unwrap_or(1);
+    let lost_next = lost_next(&losses);
     let mut spool = Spool {
         disk,
         config,
@@ -94,6 +89,10 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     };
     for finding in findings {
         spool.repair(finding, &mut recovery)?;
+    }
+    // No spool wrote these, so there is nothing in them to keep.
+    for first in beyond {
+        spool.set_aside(&segment_name(first), &mut recovery)?;
     }
     let continues = spool
         .segments
@@ -137,12 +136,7 @@ impl Spool {
                 }
             }
             Repair::SetAside => {
-                let aside = self
-                    .disk
-                    .set_aside(&name)
-                    .map_err(Error::disk("set aside", &name))?;
-                recovery.set_aside.push(aside);
-                return Ok(());
+                return self.set_aside(&name, recovery);
             }
             Repair::Remove => {
                 self.disk
@@ -158,6 +152,15 @@ impl Spool {
         }
         self.next = self.next.max(segment.next);
         self.segments.push_back(segment);
+        Ok(())
+    }
+
+    fn set_aside(&mut self, name: &str, recovery: &mut Recovery) -> Result<(), Error> {
+        let aside = self
+            .disk
+            .set_aside(name)
+            .map_err(Error::disk("set aside", name))?;
+        recovery.set_aside.push(aside);
         Ok(())
     }
 }
@@ -210,7 +213,7 @@ fn examine(
         FoundHead::LaterVersion(version) => return Err(Error::UnknownVersion { name, version }),
         FoundHead::Damaged => false,
     };
-    let found = walk(&bytes, first, end.unwrap_or(u64::MAX));
+    let found = walk(&bytes, first, end.unwrap_or(SEQUENCE_END));
     let left_over = file_bytes > found.good_bytes as u64;
     finding.segment.next = found.next;
     finding.segment.bytes = found.good_bytes as u64;
@@ -224,7 +227,7 @@ fn examine(
     if !head_is_good && last_known.is_none() && found.next == first && left_over {
         // Nothing can be read, so nobody can say how much there was: at most a record for every
         // sixteen bytes. Better too many numbers lost than one given out twice.
-        let most = first.saturating_add(file_bytes / 16);
+        let most = (first + file_bytes / 16).min(SEQUENCE_END - 1);
         finding.loss = lost(first, most, Reason::Damaged);
     }
     finding.repair = if !head_is_good || (finding.loss.is_some() && left_over) {
@@ -237,8 +240,21 @@ fn examine(
     Ok(finding)
 }
 
-/// The losses within segments and the holes between them, from `floor` on.
-fn all_losses(findings: &[Finding], floor: u64) -> Vec<Loss> {
+/// The sequence after all that are known to be lost, or the first of all.
+fn lost_next(losses: &Losses) -> u64 {
+    let all = losses.untold.iter().chain(&losses.told);
+    let nexts = all.map(|loss| loss.last.saturating_add(1));
+    nexts.max().unwrap_or(1)
+}
+
+/// The losses within segments and the holes between them, from `floor` on, up to what was known to
+/// be lost before.
+fn all_losses(findings: &[Finding], floor: u64, lost_next: u64) -> Vec<Loss> {
+    let missing = |first: u64, end: u64| Loss {
+        first,
+        last: end - 1,
+        reason: Reason::Missing,
+    };
     let mut losses = Vec::new();
     let mut expected = floor;
     for finding in findings {
@@ -247,16 +263,14 @@ fn all_losses(findings: &[Finding], floor: u64) -> Vec<Loss> {
             continue;
         }
         if expected < segment.first {
-            let last = segment.first - 1;
-            losses.push(Loss {
-                first: expected,
-                last,
-                reason: Reason::Missing,
-            });
+            losses.push(missing(expected, segment.first));
         }
         losses.extend(finding.loss);
         let known = finding.loss.map_or(0, |loss| loss.last.saturating_add(1));
         expected = expected.max(segment.next).max(known);
+    }
+    if expected < lost_next {
+        losses.push(missing(expected, lost_next));
     }
     losses
         .into_iter()

@@ -180,6 +180,62 @@ fn a_segment_of_a_later_epoch_belongs_to_another_spool() {
 }
 
 #[test]
+fn a_number_at_the_end_of_all_numbers_is_no_sequence() {
+    for number in [u64::MAX, u64::MAX - 1, u64::MAX / 2 + 1] {
+        let (disk, spool) = filled(2);
+        drop(spool);
+        let mut files = disk.clone();
+        let loss = Loss {
+            first: number,
+            last: number,
+            reason: Reason::Full,
+        };
+        let losses = Losses {
+            untold: vec![loss],
+            told: vec![],
+        };
+        let segment = segment_name(number);
+        let head = Head {
+            first: number,
+            epoch: 1,
+        };
+        files.replace(&segment, &head_bytes(&head)).unwrap();
+        let acknowledged = acknowledged_bytes(number);
+        files.replace(ACKNOWLEDGED_FILE, &acknowledged).unwrap();
+        let lost = losses_bytes(number, &losses);
+        files.replace(LOSSES_FILE, &lost).unwrap();
+        let (mut spool, recovery) = open(&disk);
+        assert_eq!(
+            recovery.set_aside,
+            [
+                "damaged/losses.0".to_owned(),
+                format!("damaged/{segment}.0")
+            ]
+        );
+        assert_eq!(spool.losses(), []);
+        assert_eq!(sequences(&mut spool), [1, 2]);
+        assert_eq!(spool.append(b"next").unwrap(), 3);
+    }
+}
+
+#[test]
+fn the_last_sequence_is_given_out_once_and_no_other_after_it() {
+    let disk = MemoryDisk::default();
+    let mut files = disk.clone();
+    let almost_all = acknowledged_bytes(SEQUENCE_END - 2);
+    files.replace(ACKNOWLEDGED_FILE, &almost_all).unwrap();
+    let (mut spool, _) = open(&disk);
+    assert_eq!(spool.append(b"last").unwrap(), SEQUENCE_END - 1);
+    spool.sync().unwrap();
+    let refused = |spool: &mut Spool| spool.append(b"none").unwrap_err();
+    assert!(matches!(refused(&mut spool), Error::SequencesExhausted));
+    drop(spool);
+    let (mut spool, _) = open(&disk);
+    assert_eq!(all(&mut spool), [(SEQUENCE_END - 1, b"last".to_vec())]);
+    assert!(matches!(refused(&mut spool), Error::SequencesExhausted));
+}
+
+#[test]
 fn a_torn_tail_is_cut_at_the_last_good_record() {
     let (disk, spool) = filled(3);
     drop(spool);
@@ -277,6 +333,29 @@ fn a_missing_segment_is_declared() {
         }]
     );
     assert_eq!(sequences(&mut spool), [1, 2, 3, 4, 5, 11, 12]);
+}
+
+#[test]
+fn a_segment_that_is_missing_before_a_known_loss_is_declared_at_once() {
+    let disk = MemoryDisk::default();
+    let loss = |first, last, reason| Loss {
+        first,
+        last,
+        reason,
+    };
+    let known = Losses {
+        untold: vec![loss(3, 5, Reason::Damaged)],
+        told: vec![],
+    };
+    let mut files = disk.clone();
+    files
+        .replace(LOSSES_FILE, &losses_bytes(1, &known))
+        .unwrap();
+    let (spool, recovery) = open(&disk);
+    assert_eq!(recovery.losses, [loss(1, 2, Reason::Missing)]);
+    assert_eq!(spool.next_sequence(), 6);
+    drop(spool);
+    assert_eq!(open(&disk).1.losses, []);
 }
 
 #[test]

@@ -56,7 +56,10 @@ impl Rocks {
     /// When another process has it open, or it cannot be made, read or recovered.
     pub fn open(path: &Path, config: RocksConfig) -> Result<Self, EngineError> {
         let cache = Cache::new_lru_cache(config.block_cache_bytes);
-        let mut options = Options::default();
+        // The log is cut off after each flush: room reserved ahead would be most of it.
+        let mut options = Options::default()
+            .get_options_from_string("allow_fallocate=false")
+            .map_err(failed("setting options"))?;
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_db_write_buffer_size(config.write_buffer_bytes);
@@ -66,7 +69,6 @@ impl Rocks {
         options.set_log_level(rocksdb::LogLevel::Error);
         options.set_keep_log_file_num(1);
         options.set_stats_dump_period_sec(0);
-        options.set_manifest_preallocation_size(64 << 10);
         // A torn tail is a write that was never acknowledged: drop it and go on.
         options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
         // Fails where there is no database yet.
@@ -79,6 +81,7 @@ impl Rocks {
         let mut db = DB::open_cf_descriptors(&options, path, families)
             .map_err(failed("opening the database"))?;
         drop_emptied(&mut db)?;
+        drop_options_files(path)?;
         let incoming = path.join("incoming");
         clear(&incoming)?;
         Ok(Self {
@@ -111,6 +114,22 @@ fn drop_emptied(db: &mut DB) -> Result<(), EngineError> {
         if is_empty {
             db.drop_cf(family.name())
                 .map_err(failed("dropping a family of an old format"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops what the database writes of its options at each start, some 50 KiB that it never reads. (A
+/// checkpoint would want them: setting any option writes them again.)
+fn drop_options_files(path: &Path) -> Result<(), EngineError> {
+    let failed = |source| EngineError {
+        doing: "dropping the file of options",
+        source: Box::new(source),
+    };
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with("OPTIONS-") {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
         }
     }
     Ok(())
@@ -269,7 +288,12 @@ impl Engine for Rocks {
             .collect::<Result<Vec<_>, _>>()?;
         self.db
             .flush_cfs_opt(&families, &FlushOptions::default())
-            .map_err(failed("writing what is only in memory"))
+            .map_err(failed("writing what is only in memory"))?;
+        // What was written and removed since lies there until it is compacted.
+        let journal = self.family(Family::Journal)?;
+        self.db
+            .compact_range_cf(journal, None::<&[u8]>, None::<&[u8]>);
+        Ok(())
     }
 
     fn scan(

@@ -158,16 +158,18 @@ impl HeadGroup {
             .is_some_and(|word| word >> (column % 64) & 1 == 1)
     }
 
+    /// The times of all samples, row after row, those that came late last.
+    pub(crate) fn times(&self) -> impl Iterator<Item = i64> + '_ {
+        let rows = self
+            .tiles
+            .iter()
+            .flat_map(|tile| tile.times.iter().copied());
+        rows.chain(self.late.iter().map(|late| late.time))
+    }
+
     /// First and last time; `None` when there is no sample.
     pub(crate) fn span(&self) -> Option<(i64, i64)> {
-        let times = || {
-            let rows = self
-                .tiles
-                .iter()
-                .flat_map(|tile| tile.times.iter().copied());
-            rows.chain(self.late.iter().map(|late| late.time))
-        };
-        Some((times().min()?, times().max()?))
+        Some((self.times().min()?, self.times().max()?))
     }
 
     /// How many rows there are.

@@ -242,6 +242,10 @@ fn label_pairs<'a>(inside: &'a [u8], push: &mut impl FnMut(Piece<'a>)) -> Result
             push(Piece::Label(name, value));
             rest = skip_blanks(after);
         } else if quoted && matches!(rest.first(), Some(b',' | b'}')) {
+            // Whoever collects the labels leaves out what is empty; this would leave no name at all.
+            if name.is_empty() {
+                return Err(Reason::BadMetricName);
+            }
             push(Piece::Metric(name));
         } else if !quoted && name.is_empty() {
             return Err(Reason::BadLabelName);

@@ -201,6 +201,20 @@ fn a_bad_line_costs_only_itself() {
 }
 
 #[test]
+fn an_empty_name_in_quotes_is_no_metric_name() {
+    check(
+        Format::Text,
+        b"{\"\"} 1\n{\"\",a=\"b\"} 1\n{\"\",__name__=\"x\"} 1\n{\"x\",a=\"\"} 1\n",
+        expect![[r#"
+            x 1.0
+            line 1: no valid metric name <{""} 1>
+            line 2: no valid metric name <{"",a="b"} 1>
+            line 3: no valid metric name <{"",__name__="x"} 1>
+        "#]],
+    );
+}
+
+#[test]
 fn a_page_is_bounded() {
     let limits = Limits {
         samples_max: 3,

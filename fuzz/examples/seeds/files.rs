@@ -1,0 +1,50 @@
+//! Files of a spool.
+
+use fuzz::{Draft, seal};
+
+use crate::{Seeds, golden};
+
+pub(crate) fn spools() -> Seeds {
+    let number = 5_u64.to_le_bytes();
+    let states = Draft::default()
+        .bytes([0])
+        .piece(number)
+        .bytes([2])
+        .piece(number);
+    let loss = [
+        &1_u64.to_le_bytes()[..],
+        &1_u64.to_le_bytes(),
+        &3_u64.to_le_bytes(),
+        &number,
+    ];
+    let states = states
+        .bytes([1])
+        .piece([&loss.concat()[..], &[2, 0, 0, 0, 0, 0, 0, 0]].concat());
+    // Two segments of three records, the second one after a hole.
+    let segment = |first: u8| {
+        let head = Draft::default().bytes([5, first, 0x34, 1]);
+        head.bytes([2])
+            .piece(b"one")
+            .bytes([2])
+            .piece(b"")
+            .bytes([2])
+            .piece(b"three")
+    };
+    let two = segment(6).bytes(segment(12).done());
+    let all = states.clone().bytes(two.clone().done());
+    let kept = Draft::default()
+        .bytes([3, 9])
+        .piece(golden("spool/00000000000000000009.seg"));
+    let raw = Draft::default().bytes([4, 0]).piece(golden("spool/epoch"));
+    let raw = raw.bytes([4, 1]).piece(golden("spool/losses"));
+    let raw = raw.bytes([4, 2]).piece(golden("spool/acknowledged"));
+    let raw = raw.bytes(kept.clone().done());
+    // A name at the end of all numbers.
+    let last = Draft::default()
+        .bytes([3, 255])
+        .bytes(u64::MAX.to_le_bytes());
+    let last = last.piece(seal::segment_head(1, u64::MAX, 1));
+    [states, two, all, kept, raw, last]
+        .map(Draft::done)
+        .to_vec()
+}

@@ -1,0 +1,129 @@
+//! Text: scraped pages, PromQL and matchers.
+
+use std::path::Path;
+
+use fuzz::Draft;
+use query::ast::Type;
+
+use crate::Seeds;
+
+pub(crate) fn pages() -> Seeds {
+    let classic = "# HELP up Whether it is up.\n# TYPE up gauge\nup{job=\"a\\\\b\",node=\"1\"} 1 1795433624230\n\
+        # TYPE wait_seconds histogram\nwait_seconds_bucket{le=\"0.1\"} 3\nwait_seconds_bucket{le=\"+Inf\"} 4\n\
+        wait_seconds_sum 1.5e-3\nwait_seconds_count 4\nodd NaN\n{\"up\",x=\"y\"} -Inf\r\n\n";
+    let open = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds Text.\n\
+        a_seconds_total{x=\"y\"} 1.0 1.5 # {trace=\"1\"} 0.5 1.25\na_seconds_created 1\n# EOF\n";
+    [(0, classic), (1, open)]
+        .map(|(format, page)| Draft::default().bytes([format]).bytes(page).done())
+        .to_vec()
+}
+
+pub(crate) fn queries() -> Seeds {
+    let texts = [
+        "a",
+        "a{job=~\"x|y\",node!=\"2\"}[5m] offset 1m",
+        "sum by (job) (rate(b[2m]))",
+        "histogram_quantile(0.9, sum by (le) (rate(h_bucket[5m])))",
+        "topk(2, a) or b unless on (job) odd",
+        "a * on (job, node) group_left b",
+        "max_over_time(rate(b[1m])[5m:30s])",
+        "label_replace(a, \"x\", \"$1\", \"node\", \"(.*)\")",
+        "absent(none)",
+        "-2 ^ 3 % 4 >= bool 1e3",
+        "quantile_over_time(0.5, odd[10m])",
+        "predict_linear(a[5m], 3600)",
+        "a @ 300 + a @ end()",
+        "count_values(\"v\", b)",
+        "sort_desc(a)",
+        "time() - timestamp(b)",
+        "\"text\"",
+        "(((1)))",
+        "a > bool on () b",
+        "double_exponential_smoothing(a[5m], 0.5, 0.5)",
+        "year(vector(1e9))",
+    ];
+    let mut seeds: Seeds = texts.map(|text| text.as_bytes().to_vec()).to_vec();
+    // Every function and aggregation of the series that the target holds.
+    for function in query::functions::all() {
+        let argument = |wanted: &Type| match wanted {
+            Type::Scalar => "0.5",
+            Type::String => "\"node\"",
+            Type::Matrix => "b[3m]",
+            _ if function.name.starts_with("histogram") => "h_bucket",
+            _ => "b",
+        };
+        let arguments: Vec<&str> = function.args.iter().map(argument).collect();
+        let text = format!("{}({})", function.name, arguments.join(", "));
+        seeds.push(text.into_bytes());
+    }
+    for aggregation in [
+        "sum",
+        "avg",
+        "count",
+        "min",
+        "max",
+        "group",
+        "stddev",
+        "stdvar",
+        "topk",
+        "bottomk",
+        "quantile",
+        "limitk",
+        "limit_ratio",
+    ] {
+        let parameter = match aggregation {
+            "topk" | "bottomk" | "limitk" => "1, ",
+            "quantile" | "limit_ratio" => "0.5, ",
+            _ => "",
+        };
+        let text = format!("{aggregation} by (job) ({parameter}{{__name__=~\"a|b|odd\"}})");
+        seeds.push(text.into_bytes());
+    }
+    // The scripts that the evaluator is held against.
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/query/tests");
+    for name in [
+        "aggregate",
+        "functions",
+        "histogram",
+        "operators",
+        "over_time",
+        "selectors",
+    ] {
+        let script = std::fs::read_to_string(Path::new(folder).join(format!("{name}.test")));
+        let script = script.unwrap_or_default();
+        let lines = script
+            .lines()
+            .filter_map(|line| line.strip_prefix("eval instant at "));
+        let texts = lines.filter_map(|line| line.split_once(' '));
+        seeds.extend(texts.map(|(_, text)| text.as_bytes().to_vec()));
+    }
+    seeds
+}
+
+pub(crate) fn matchers() -> Seeds {
+    let patterns = [
+        "a|b(c|d)",
+        "x[12]",
+        "gpu-0.+",
+        "a|",
+        "(?i)up",
+        "^a$",
+        "(?:gpu)-.*|x",
+        "é+",
+        "a{2,3}",
+        "\\d\\w\\b",
+        "(?x) a b # c",
+        "[^a]",
+        "node-(1|2)\\.eu",
+        "(?s-u:a)",
+        "a)|(b",
+    ];
+    let seed = |pattern: &str| {
+        Draft::default()
+            .piece("bc")
+            .piece("1")
+            .bytes(pattern)
+            .done()
+    };
+    patterns.map(seed).to_vec()
+}

@@ -1,0 +1,87 @@
+//! Decoding the messages of the contract: what passes the door keeps its bounds, and comes back when
+//! it is sent on.
+#![no_main]
+
+use std::fmt::Debug;
+
+use fuzz::{Input, KIB, within};
+use libfuzzer_sys::fuzz_target;
+use wire::ingest::{self, BLOCKS_PER_BATCH_MAX, EVENT_LABELS_MAX, HELLO_LABELS_MAX};
+use wire::{Message, proto};
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input::new(data);
+    let kind = input.u8();
+    let bytes = input.rest();
+    match kind % 12 {
+        0 => {
+            let request = message::<proto::SyncRequest>(bytes);
+            match request.and_then(|request| request.message) {
+                Some(proto::sync_request::Message::Hello(hello)) => check_hello(hello),
+                Some(proto::sync_request::Message::Batch(batch)) => check_batch(batch),
+                Some(proto::sync_request::Message::Definitions(_)) | None => {}
+            }
+        }
+        1 => {
+            let request = message::<proto::UrgentRequest>(bytes);
+            match request.and_then(|request| request.message) {
+                Some(proto::urgent_request::Message::Hello(hello)) => check_hello(hello),
+                Some(proto::urgent_request::Message::Event(event)) => check_event(event),
+                None => {}
+            }
+        }
+        2 => message::<proto::Hello>(bytes)
+            .into_iter()
+            .for_each(check_hello),
+        3 => message::<proto::Batch>(bytes)
+            .into_iter()
+            .for_each(check_batch),
+        4 => message::<proto::Event>(bytes)
+            .into_iter()
+            .for_each(check_event),
+        5 => drop(message::<proto::SyncResponse>(bytes)),
+        6 => drop(message::<proto::UrgentResponse>(bytes)),
+        7 => drop(message::<proto::SpooledBatch>(bytes)),
+        8 => drop(message::<proto::RangeRequest>(bytes)),
+        9 => drop(message::<proto::QueryResponse>(bytes)),
+        10 => drop(message::<proto::SeriesRequest>(bytes)),
+        _ => drop(message::<proto::GetSummaryResponse>(bytes)),
+    }
+});
+
+/// A message, if it is one. It takes memory in proportion to its bytes: the smallest element of a
+/// list has two and becomes some vectors.
+fn message<M: Message + Default + Debug>(bytes: &[u8]) -> Option<M> {
+    let decoded = within(1000 * bytes.len() + KIB, || M::decode(bytes)).ok()?;
+    let again = decoded.encode_to_vec();
+    // Compared as bytes, because NaN is not itself.
+    let read = M::decode(again.as_slice()).expect("what was just written");
+    assert_eq!(read.encode_to_vec(), again);
+    Some(decoded)
+}
+
+fn check_hello(hello: proto::Hello) {
+    if let Ok(checked) = ingest::Hello::try_from(hello.clone()) {
+        assert!((1..=128).contains(&checked.agent_id.as_str().len()));
+        assert!(checked.labels.len() <= HELLO_LABELS_MAX);
+        assert_eq!(checked.labels, hello.labels);
+        assert_eq!(checked.epoch.get(), hello.epoch);
+    }
+}
+
+fn check_batch(batch: proto::Batch) {
+    if let Ok(checked) = ingest::Batch::try_from(batch.clone()) {
+        assert!(checked.blocks.len() <= BLOCKS_PER_BATCH_MAX);
+        assert_eq!(checked.sequence.get(), batch.sequence);
+        let whole = std::iter::zip(&checked.blocks, &batch.blocks)
+            .all(|(a, b)| a.series_refs == b.series_refs && a.columns == b.columns);
+        assert!(whole && checked.blocks.len() == batch.blocks.len());
+    }
+}
+
+fn check_event(event: proto::Event) {
+    if let Ok(checked) = ingest::Event::try_from(event.clone()) {
+        assert!(checked.labels.len() <= EVENT_LABELS_MAX);
+        assert_eq!(proto::Event::from(checked), event);
+    }
+}
