@@ -231,14 +231,21 @@ impl Metrics {
 }
 
 /// What the store says of itself: name, help, kind and value.
-fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, MetricKind, u64); 11] {
+#[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
+fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, MetricKind, u64); 12] {
     use MetricKind::{Counter, Gauge};
     [
         (
             "vedette_coordinator_series",
-            "Series in the index.",
+            "Series in the index: those of the head and the newest days.",
             Gauge,
             statistics.series,
+        ),
+        (
+            "vedette_coordinator_cold_series",
+            "Series that are only in older days, whose labels are on disk and not in memory.",
+            Gauge,
+            statistics.cold_series,
         ),
         (
             "vedette_coordinator_head_samples",

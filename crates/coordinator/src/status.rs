@@ -52,7 +52,7 @@ impl ToStatus for crate::query::Failure {
             Self::NotASelector { .. } => Status::invalid_argument(chain(self)),
             Self::Timeout { .. } => Status::deadline_exceeded(chain(self)),
             Self::ShuttingDown => Status::unavailable(chain(self)),
-            Self::Panicked { .. } => Status::internal(chain(self)),
+            Self::Read(_) | Self::Panicked { .. } => Status::internal(chain(self)),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Store {
         self.retire_sparse(&frozen);
         writing(&self.heads).frozen = None;
         drop(frozen);
+        self.set_temperature()?;
         self.engine
             .settle()
             .map_err(engine_error("settling the log"))?;

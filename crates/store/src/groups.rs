@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::FixedState;
 
 use crate::SeriesId;
+use crate::paged::{Paged, Slot};
 
 /// Most series of one group: bounds what is read for one of them.
 pub(crate) const COLUMNS_MAX: usize = 128;
@@ -30,10 +31,16 @@ struct Place {
     column: u16,
 }
 
-const NOWHERE: Place = Place {
-    group: NONE,
-    column: 0,
-};
+impl Slot for Place {
+    const VACANT: Self = Self {
+        group: NONE,
+        column: 0,
+    };
+
+    fn is_vacant(&self) -> bool {
+        self.group == NONE
+    }
+}
 
 /// Some samples that follow one another: of one group, one time, and adjacent columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +62,7 @@ pub(crate) struct Members {
 /// All groups, and the place of each series.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    /// By series id.
-    places: Vec<Place>,
+    places: Paged<Place>,
     /// Groups that a series was in before the one it is in now.
     former: HashMap<SeriesId, Vec<GroupId>, FixedState>,
     members: BTreeMap<GroupId, Members>,
@@ -87,12 +93,12 @@ impl Groups {
         out: &mut Vec<Stretch>,
     ) {
         for (index, id) in series.enumerate() {
-            let mut place = self.places.get(id.0 as usize).copied().unwrap_or(NOWHERE);
+            let mut place = self.places.get(id).copied().unwrap_or(Place::VACANT);
             let before = out
                 .last_mut()
                 .filter(|last| last.end as usize == index && index > 0)
                 .filter(|_| times(index) == times(index.saturating_sub(1)));
-            if place == NOWHERE {
+            if place.is_vacant() {
                 let beside = before.as_ref().map(|last| last.group);
                 place = self.settle(id, beside);
             }
@@ -141,12 +147,8 @@ impl Groups {
     }
 
     fn set_place(&mut self, id: SeriesId, place: Place) {
-        let index = id.0 as usize;
-        if self.places.len() <= index {
-            self.places.resize(index + 1, NOWHERE);
-        }
-        let before = std::mem::replace(&mut self.places[index], place);
-        if before != NOWHERE {
+        let before = self.places.set(id, place);
+        if !before.is_vacant() {
             self.former.entry(id).or_default().push(before.group);
         }
     }
@@ -158,12 +160,8 @@ impl Groups {
         };
         members.retired = true;
         for id in members.series.clone() {
-            if self
-                .places
-                .get(id.0 as usize)
-                .is_some_and(|place| place.group == group)
-            {
-                self.set_place(id, NOWHERE);
+            if self.places.get(id).is_some_and(|it| it.group == group) {
+                self.set_place(id, Place::VACANT);
             }
         }
         self.dirty.push(group);
@@ -182,7 +180,7 @@ impl Groups {
     }
 
     /// Puts back a group from its row. Groups come in ascending order. Only series that are known get
-    /// their place: there is room for every id below the greatest, which a damaged row must not choose.
+    /// their place.
     pub(crate) fn insert(
         &mut self,
         group: GroupId,
@@ -194,7 +192,7 @@ impl Groups {
             let column = u16::try_from(column).unwrap_or(u16::MAX);
             self.set_place(*id, Place { group, column });
             if members.retired {
-                self.set_place(*id, NOWHERE);
+                self.set_place(*id, Place::VACANT);
             }
         }
         self.next = self.next.max(group.saturating_add(1));
@@ -229,9 +227,7 @@ impl Groups {
     ) -> BTreeMap<GroupId, Vec<(u16, SeriesId)>> {
         let mut found: BTreeMap<GroupId, Vec<(u16, SeriesId)>> = BTreeMap::new();
         for id in series {
-            if let Some(place) = self.places.get(id.0 as usize)
-                && *place != NOWHERE
-            {
+            if let Some(place) = self.places.get(id).filter(|it| !it.is_vacant()) {
                 found
                     .entry(place.group)
                     .or_default()
@@ -255,14 +251,20 @@ impl Groups {
     /// Forgets series, and groups that have none left; gives the groups that are gone.
     pub(crate) fn remove(&mut self, series: &roaring::RoaringBitmap) -> Vec<GroupId> {
         for id in series {
-            if let Some(place) = self.places.get_mut(id as usize) {
-                *place = NOWHERE;
-            }
+            self.places.set(SeriesId(id), Place::VACANT);
             self.former.remove(&SeriesId(id));
         }
         let mut gone = Vec::new();
-        self.members.retain(|group, members| {
-            let lives = members.series.iter().any(|id| !series.contains(id.0));
+        let Self {
+            places,
+            former,
+            members,
+            ..
+        } = self;
+        members.retain(|group, members| {
+            let lives = members.series.iter().any(|id| {
+                places.get(*id).is_some_and(|it| !it.is_vacant()) || former.contains_key(id)
+            });
             if !lives {
                 gone.push(*group);
             }
@@ -273,8 +275,8 @@ impl Groups {
 
     /// Bytes of memory, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        let each = size_of::<Place>() + size_of::<SeriesId>();
-        self.places.len() * each + self.members.len() * 96 + self.former.len() * 48
+        // Each series stands in its group too, with half the bytes of a place.
+        self.places.bytes() / 2 * 3 + self.members.len() * 96 + self.former.len() * 48
     }
 }
 

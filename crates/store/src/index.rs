@@ -12,7 +12,7 @@ use series::{MatchOp, Matcher};
 pub(crate) use interned::Index;
 
 impl Index {
-    /// The series that pass every matcher.
+    /// The series that pass every matcher, of those whose labels are here.
     pub(crate) fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
         let mut found: Option<RoaringBitmap> = None;
         // Equality first: it is cheapest and cuts most.
@@ -30,13 +30,13 @@ impl Index {
             }
             found = Some(rest);
         }
-        found.unwrap_or_else(|| self.ids().clone())
+        found.unwrap_or_else(|| self.hot().clone())
     }
 
     fn passing(&self, matcher: &Matcher) -> RoaringBitmap {
         if matcher.matches_absent() {
             // Series without the label pass too: take away those whose value does not.
-            let mut passing = self.ids().clone();
+            let mut passing = self.hot().clone();
             for (_, ids) in self
                 .values(matcher.name())
                 .filter(|(value, _)| !matcher.matches(value))

@@ -1,11 +1,12 @@
 //! Listings: which series, label names and values there are.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use roaring::RoaringBitmap;
 use series::{Labels, Matcher, MetricKind, TimeRange};
 
+use crate::cold::Matching;
 use crate::engine::Family;
 use crate::{Error, SeriesId, Statistics, Store, reading};
 
@@ -26,69 +27,76 @@ fn listing<T>(mut found: impl Iterator<Item = T>, limit: usize) -> Listing<T> {
     }
 }
 
+fn slices(selectors: &[Vec<Matcher>]) -> Vec<&[Matcher]> {
+    selectors.iter().map(Vec::as_slice).collect()
+}
+
 impl Store {
     /// Series that pass at least one of the selectors (all series when there is none) and have a
     /// sample in a day that `range` touches or in the head.
-    #[must_use]
+    ///
+    /// # Errors
+    /// When labels cannot be read from disk, which holds those of old series.
     pub fn series(
         &self,
         selectors: &[Vec<Matcher>],
         range: TimeRange,
         limit: usize,
-    ) -> Listing<(Arc<Labels>, MetricKind)> {
-        let ids = self.ids(selectors, range);
+    ) -> Result<Listing<(Arc<Labels>, MetricKind)>, Error> {
+        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range)?;
         let index = reading(&self.index);
         let entries = ids.iter().map(SeriesId).filter_map(|id| {
-            let labels = index.labels(id)?;
-            Some((Arc::new(labels), index.kind(id)?))
+            if let Some((labels, kind)) = cold.get(&id) {
+                return Some((Arc::clone(labels), *kind));
+            }
+            Some((Arc::new(index.labels(id)?), index.kind(id)?))
         });
-        listing(entries, limit)
+        // A label set that went cold and came again is two series.
+        let mut seen = HashSet::new();
+        let is_new = |(labels, _): &(Arc<Labels>, MetricKind)| {
+            cold.is_empty() || seen.insert(Arc::clone(labels))
+        };
+        Ok(listing(entries.filter(is_new), limit))
     }
 
     /// Names of the labels of such series, in order.
-    #[must_use]
+    ///
+    /// # Errors
+    /// As [`Store::series`].
     pub fn label_names(
         &self,
         selectors: &[Vec<Matcher>],
         range: TimeRange,
         limit: usize,
-    ) -> Listing<String> {
-        let ids = self.ids(selectors, range);
+    ) -> Result<Listing<String>, Error> {
+        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range)?;
         let index = reading(&self.index);
         let in_use = |name: &&str| index.values(name).any(|(_, with)| !with.is_disjoint(&ids));
-        listing(index.names().filter(in_use).map(str::to_owned), limit)
+        let hot = index.names().filter(in_use);
+        let cold = cold.values().flat_map(|(labels, _)| labels.iter());
+        let names: BTreeSet<&str> = hot.chain(cold.map(|(name, _)| name)).collect();
+        Ok(listing(names.into_iter().map(str::to_owned), limit))
     }
 
     /// Values of one label on such series, in order.
-    #[must_use]
+    ///
+    /// # Errors
+    /// As [`Store::series`].
     pub fn label_values(
         &self,
         name: &str,
         selectors: &[Vec<Matcher>],
         range: TimeRange,
         limit: usize,
-    ) -> Listing<String> {
-        let ids = self.ids(selectors, range);
+    ) -> Result<Listing<String>, Error> {
+        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range)?;
         let index = reading(&self.index);
-        let values = index
-            .values(name)
-            .filter(|(_, with)| !with.is_disjoint(&ids))
-            .map(|(value, _)| value.to_owned());
-        listing(values, limit)
-    }
-
-    fn ids(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> RoaringBitmap {
-        let mut ids = RoaringBitmap::new();
-        {
-            let index = reading(&self.index);
-            if selectors.is_empty() {
-                ids = index.select(&[]);
-            }
-            for matchers in selectors {
-                ids |= index.select(matchers);
-            }
-        }
-        ids & self.present(range)
+        let hot = index.values(name);
+        let hot = hot.filter(|(_, with)| !with.is_disjoint(&ids));
+        let cold = cold.values().map(|(labels, _)| labels.get(name));
+        let values: BTreeSet<&str> = hot.map(|(value, _)| value).chain(cold).collect();
+        let values = values.into_iter().filter(|value| !value.is_empty());
+        Ok(listing(values.map(str::to_owned), limit))
     }
 
     /// Samples that are not yet in chunks.
@@ -104,6 +112,12 @@ impl Store {
         let heads = reading(&self.heads);
         let frozen = heads.frozen.as_ref().map_or(0, |head| head.bytes);
         (heads.active.bytes + frozen) as u64
+    }
+
+    /// Series in the index.
+    #[must_use]
+    pub fn series_count(&self) -> u64 {
+        reading(&self.index).len()
     }
 
     /// Bytes of memory of the index.
@@ -141,6 +155,7 @@ impl Store {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Statistics {
             series: reading(&self.index).len(),
+            cold_series: reading(&self.index).cold().len(),
             groups: reading(&self.groups).ids().count() as u64,
             head_samples: self.head_samples(),
             head_bytes: self.head_bytes(),

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod keys;
 
 mod chunk;
+mod cold;
 mod compact;
 mod flush;
 mod groups;
@@ -30,6 +31,7 @@ mod index;
 mod journal;
 mod labels;
 mod open;
+mod paged;
 mod read;
 mod retain;
 mod runs;
@@ -123,8 +125,10 @@ pub struct Mark {
 /// Counters since the store was opened, and sizes now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Series in the index.
+    /// Series in the index: those of the heads and the newest days.
     pub series: u64,
+    /// Series that are only in older days, whose labels are on disk.
+    pub cold_series: u64,
     /// Groups of series that share their times.
     pub groups: u64,
     /// Samples in the head.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
-use series::MetricKind;
+use roaring::RoaringBitmap;
 
 use crate::compact::Leftovers;
 use crate::engine::{Batch, Durability, Engine, Family};
@@ -14,8 +14,8 @@ use crate::head::Head;
 use crate::index::Index;
 use crate::runs::{Day, Days, RUN_NUMBER_MAX};
 use crate::{
-    Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, journal, keys, locked, reading,
-    upgrade, writing,
+    Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, cold, journal, keys, locked,
+    reading, upgrade, writing,
 };
 
 /// The newest format that this program writes and knows.
@@ -51,9 +51,9 @@ impl Store {
             upgrade::begin(&*engine)?;
         }
         let mut recovery = Recovery::default();
-        let index = read_index(&*engine, &mut recovery)?;
-        let groups = read_groups(&*engine, &index, &mut recovery)?;
         let days = read_days(&*engine, &mut recovery)?;
+        let index = read_index(&*engine, &cold::hot_of(&days), &mut recovery)?;
+        let groups = read_groups(&*engine, &index, &mut recovery)?;
         let marks = read_marks(&*engine)?;
         // From the start if it cannot be told: what is read again is the same again.
         let flushed = read_number(&*engine, keys::FLUSHED)?;
@@ -68,7 +68,7 @@ impl Store {
         let runs = days.values().flat_map(|day| &day.runs);
         let newest = runs.map(|run| run.number).max().unwrap_or(0);
         let flushes = flushes.unwrap_or(0).max(newest);
-        recovery.series = index.len();
+        recovery.series = index.len() + index.cold().len();
         let active = Head {
             position_end: flushed,
             ..Head::default()
@@ -106,6 +106,7 @@ impl Store {
             store.drop_old()?;
         }
         store.replay(&mut recovery)?;
+        store.set_temperature()?;
         store.sweep()?;
         Ok((store, recovery))
     }
@@ -187,24 +188,30 @@ fn read_number(engine: &dyn Engine, key: &[u8]) -> Result<u64, Error> {
         .map_or(0, u64::from_be_bytes))
 }
 
-fn read_index(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Index, Error> {
+fn read_index(
+    engine: &dyn Engine,
+    hot: &RoaringBitmap,
+    recovery: &mut Recovery,
+) -> Result<Index, Error> {
     let mut index = Index::default();
     engine
         .scan(Family::Series, &[], &[0xff; 5], &mut |key, row| {
             let id = key.try_into().map(u32::from_be_bytes).map(SeriesId);
-            if let Ok(id) = id {
-                index.reserve(id);
-            }
-            let entry = row
-                .split_first()
-                .map(|(kind, labels)| (*kind, codec::decode_labels(labels)));
-            match (id, entry) {
-                (Ok(id), Some((kind, Ok(labels)))) => {
-                    index.insert(id, &labels, MetricKind::from_code(kind));
+            match id {
+                // Read when they are asked for.
+                Ok(id) if !hot.contains(id.0) => index.insert_cold(id),
+                Ok(id) => {
+                    index.reserve(id);
+                    match cold::parse_row(row) {
+                        Some((labels, kind)) => index.insert(id, &labels, kind),
+                        None => recovery
+                            .damaged
+                            .push(format!("series row {key:02x?}: does not decode")),
+                    }
                 }
-                _ => recovery
+                Err(_) => recovery
                     .damaged
-                    .push(format!("series row {key:02x?}: does not decode")),
+                    .push(format!("series row {key:02x?}: not its key")),
             }
             ControlFlow::Continue(())
         })

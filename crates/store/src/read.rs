@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use series::{Labels, Matcher, TimeRange};
 
 use crate::chunk::Chunk;
+use crate::cold::{self, Matching};
 use crate::engine::Family;
 use crate::flush::PART_ROWS;
 use crate::groups::GroupId;
@@ -94,13 +95,16 @@ impl Store {
         range: TimeRange,
         meter: &dyn Meter,
     ) -> Result<Selection, Error> {
-        let ids = reading(&self.index).select(matchers) & self.present(range);
+        let Matching {
+            ids,
+            cold,
+            mut damaged,
+        } = self.matching(&[matchers], range)?;
         if !meter.series(ids.len()) {
             return Err(Error::Stopped);
         }
         let wanted = reading(&self.groups).groups_of(ids.iter().map(SeriesId));
         let snapshot = self.snapshot(&wanted, range);
-        let mut damaged = Vec::new();
         let mut found: Vec<Read> = Vec::new();
         for (group, columns) in &wanted {
             found.extend(self.read_group(
@@ -113,19 +117,21 @@ impl Store {
         }
         // A series that moved from one group to another was read from each, the earlier one first.
         found.sort_by_key(|(id, ..)| *id);
-        let index = reading(&self.index);
         let mut series: Vec<Selected> = Vec::with_capacity(found.len());
         for parts in found.chunk_by(|a, b| a.0 == b.0) {
             let Some((id, times, values)) = join_groups(parts) else {
                 continue;
             };
-            if let Some(labels) = index.labels(id) {
+            if let Some(labels) = self.labels_of(id, &cold) {
                 series.push(Selected {
-                    labels: Arc::new(labels),
+                    labels,
                     times,
                     values,
                 });
             }
+        }
+        if !cold.is_empty() {
+            series = cold::join_same(series);
         }
         Ok(Selection { series, damaged })
     }

@@ -134,6 +134,6 @@ impl Store {
         for (_, day) in reading(&self.days).range(keep..) {
             used |= &day.series;
         }
-        index.ids() - used
+        (index.hot() | index.cold()) - used
     }
 }

@@ -1,5 +1,6 @@
 //! The store as a whole, over memory.
 
+mod cold;
 #[cfg(feature = "rocksdb")]
 mod disk;
 mod golden;
@@ -468,16 +469,19 @@ fn listings_name_what_a_selector_means() {
     let up = vec![vec![
         Matcher::new("__name__", MatchOp::Equal, "up").unwrap(),
     ]];
-    assert_eq!(store.series(&up, TimeRange::ALL, 9).items.len(), 1);
+    assert_eq!(store.series(&up, TimeRange::ALL, 9).unwrap().items.len(), 1);
     assert_eq!(
-        store.label_names(&[], TimeRange::ALL, 9).items,
+        store.label_names(&[], TimeRange::ALL, 9).unwrap().items,
         ["__name__", "node"]
     );
     assert_eq!(
-        store.label_values("node", &up, TimeRange::ALL, 9).items,
+        store
+            .label_values("node", &up, TimeRange::ALL, 9)
+            .unwrap()
+            .items,
         ["a"]
     );
-    let cut = store.label_values("node", &[], TimeRange::ALL, 1);
+    let cut = store.label_values("node", &[], TimeRange::ALL, 1).unwrap();
     assert!(cut.truncated && cut.items == ["a"]);
 }
 

@@ -17,11 +17,13 @@
 //!                  columns count, sum, sum of squares, least and greatest
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rollup::{Tier, Window};
 use series::{Block, Column, Labels, Matcher, Rows, TimeRange, Timestamp};
 
+use crate::cold::Matching;
 use crate::engine::{Engine, EngineError, Family, Ingest};
 use crate::groups::{COLUMNS_MAX, GroupId};
 use crate::open::engine_error;
@@ -40,7 +42,7 @@ pub(crate) const KEPT: [(Tier, u8); 2] = [(Tier::Hour, 3), (Tier::Day, 4)];
 #[derive(Clone, Debug)]
 pub struct WindowSeries {
     /// What names it.
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     /// Each under the millisecond that it ends at, ascending.
     pub windows: Vec<(i64, Window)>,
 }
@@ -242,7 +244,7 @@ impl Store {
             Timestamp::from_millis(first.saturating_sub(tier.millis())),
             range.end_inclusive,
         );
-        let ids = reading(&self.index).select(matchers) & self.present(range_of_samples);
+        let Matching { ids, cold, .. } = self.matching(&[matchers], range_of_samples)?;
         if !meter.series(ids.len()) {
             return Err(Error::Stopped);
         }
@@ -274,14 +276,29 @@ impl Store {
                 }
             }
         }
-        let index = reading(&self.index);
         let inside = |end: &i64| range.contains(Timestamp::from_millis(*end));
-        let series = found.into_iter().filter_map(|(id, windows)| {
-            let windows: Vec<_> = windows.into_iter().filter(|(end, _)| inside(end)).collect();
-            let labels = index.labels(id)?;
-            (!windows.is_empty()).then_some(WindowSeries { labels, windows })
-        });
-        Ok(series.collect())
+        let mut series: Vec<WindowSeries> = Vec::with_capacity(found.len());
+        let mut places: HashMap<Arc<Labels>, usize> = HashMap::new();
+        for (id, mut windows) in found {
+            windows.retain(|end, _| inside(end));
+            let Some(labels) = self.labels_of(id, &cold).filter(|_| !windows.is_empty()) else {
+                continue;
+            };
+            // A label set that went cold and came again is two series.
+            let place = *places.entry(Arc::clone(&labels)).or_insert(series.len());
+            match series.get_mut(place) {
+                None => series.push(WindowSeries {
+                    labels,
+                    windows: windows.into_iter().collect(),
+                }),
+                Some(before) => {
+                    before.windows.extend(windows);
+                    before.windows.sort_by_key(|(end, _)| *end);
+                    before.windows = rollup::merge(&before.windows, tier);
+                }
+            }
+        }
+        Ok(series)
     }
 
     /// Where the windows of a group come from: spans of samples and kept windows that have no sample in

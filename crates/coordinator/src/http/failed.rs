@@ -90,7 +90,7 @@ impl From<Failure> for Failed {
             Failure::NotASelector { .. } => Kind::BadData,
             Failure::Timeout { .. } => Kind::Timeout,
             Failure::ShuttingDown => Kind::Unavailable,
-            Failure::Panicked { .. } => Kind::Internal,
+            Failure::Read(_) | Failure::Panicked { .. } => Kind::Internal,
         };
         Self::new(kind, chain(&failure))
     }

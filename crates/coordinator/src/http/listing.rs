@@ -103,8 +103,8 @@ pub(super) async fn metadata(State(http): State<Http>, params: Params) -> Result
     let (kinds, truncated) = http
         .questions
         .listing(move |store| {
-            let found = store.series(&selectors, TimeRange::ALL, most);
-            (kinds(&found.items, &metric), found.truncated)
+            let found = store.series(&selectors, TimeRange::ALL, most)?;
+            Ok((kinds(&found.items, &metric), found.truncated))
         })
         .await?;
     let mut notes = Notes::default();

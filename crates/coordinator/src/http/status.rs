@@ -170,9 +170,9 @@ pub(super) async fn tsdb(State(http): State<Http>, params: Params) -> Result<Res
     let (cardinality, truncated) = http
         .questions
         .listing(move |store| {
-            let found = store.series(&[], TimeRange::ALL, most);
+            let found = store.series(&[], TimeRange::ALL, most)?;
             let labels = found.items.iter().map(|(labels, _)| &**labels);
-            (Cardinality::of(labels, top), found.truncated)
+            Ok((Cardinality::of(labels, top), found.truncated))
         })
         .await?;
     let mut notes = Notes::default();

@@ -9,21 +9,29 @@ use std::hash::RandomState;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon::chain;
 use remote::{Answer, Decoded, Memory, Reason, Refused, Version};
 use store::{Arrival, Outcome, Samples, SeriesId};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Http;
 use crate::writer::Writer;
 
 /// Largest body, before decompression.
 pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
-/// Label sets that are remembered; one more and all are forgotten, which costs only time.
+/// Kibibytes of bodies that may be under way, from their first byte until they are durable. Who has
+/// more to send waits.
+const ROOM_KIB: u32 = 64 << 10;
+/// Most requests that are decoded at a time: each may take [`remote::RAW_BYTES_MAX`].
+const DECODED_AT_ONCE: usize = 4;
+/// Most label sets that are remembered; one more and all are forgotten, which costs only time.
 const MEMORY_ENTRIES_MAX: usize = 4 << 20;
+/// Label sets that are remembered besides two for each series of the index.
+const MEMORY_ENTRIES_SPARE: u64 = 64 << 10;
 /// Buffers that are kept for the next requests.
 const KEPT_MAX: usize = 8;
 /// Larger buffers than this are given back.
@@ -39,6 +47,8 @@ pub struct RemoteWrite {
     writer: Writer,
     memory: Arc<RwLock<Known>>,
     kept: Arc<Mutex<Vec<Work>>>,
+    room: Arc<Semaphore>,
+    decoding: Arc<Semaphore>,
 }
 
 /// The label sets that are remembered, and the generation of the store that their ids are of.
@@ -67,7 +77,19 @@ impl RemoteWrite {
                 generation: 0,
             })),
             kept: Arc::default(),
+            room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
+            decoding: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
         }
+    }
+
+    /// Waits until there is room for a body of the length that its head claims.
+    async fn room(&self, headers: &HeaderMap) -> Option<SemaphorePermit<'_>> {
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|text| text.to_str().ok()?.parse().ok());
+        let length: usize = length.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+        let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(ROOM_KIB);
+        // It is never closed.
+        self.room.acquire_many(kib).await.ok()
     }
 
     fn work(&self) -> Work {
@@ -84,11 +106,10 @@ impl RemoteWrite {
 }
 
 /// Takes a request in.
-pub(super) async fn write(
-    State(http): State<Http>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
+pub(super) async fn write(State(http): State<Http>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    let _room = http.write.room(&headers).await;
+    let body = Bytes::from_request(request, &()).await;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let version = remote::negotiate(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
     let answered = match (version, body) {
@@ -149,7 +170,12 @@ async fn take(http: &Http, version: Version, body: Bytes) -> Result<Answer, Fail
     http.metrics.received_bytes.add(body.len() as u64);
     for _ in 0..ATTEMPTS {
         let (this, body) = (http.clone(), body.clone());
-        let read = tokio::task::spawn_blocking(move || read(&this, version, &body)).await;
+        let turn = Arc::clone(&http.write.decoding).acquire_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read(&this, version, &body)
+        });
+        let read = read.await;
         let read = read.map_err(|_panicked| Failed::Later("reading panicked".to_owned()))??;
         let (arrival, answer, refused) = read;
         // What is sent again because nothing was written is counted when it is.
@@ -206,6 +232,11 @@ fn read_with(http: &Http, version: Version, body: &[u8], work: &mut Work) -> Res
         decoded.settle(defined.ids);
         let mut known = memory.write().unwrap_or_else(PoisonError::into_inner);
         if known.generation == generation {
+            // Most of many more are of series that are gone.
+            let most = 2 * http.store.series_count() + MEMORY_ENTRIES_SPARE;
+            if known.memory.len() as u64 > most {
+                known.memory.clear();
+            }
             known.memory.learn(decoded);
         }
     }

@@ -37,7 +37,7 @@ impl QueryApi {
 
     async fn listed<T: Send + 'static>(
         &self,
-        list: impl FnOnce(&Store) -> Listing<T> + Send + 'static,
+        list: impl FnOnce(&Store) -> Result<Listing<T>, store::Error> + Send + 'static,
     ) -> Result<Listing<T>, Status> {
         let listing = self.0.listing(list).await;
         listing.map_err(|failure| failure.to_status())

@@ -119,6 +119,9 @@ pub enum Failure {
         /// How long it may take.
         within: Duration,
     },
+    /// The store could not be read.
+    #[error(transparent)]
+    Read(#[from] store::Error),
     /// The process goes down.
     #[error("shutting down")]
     ShuttingDown,
@@ -133,10 +136,11 @@ pub enum Failure {
 impl Failure {
     /// Whether the same question may be answered a little later.
     #[must_use]
-    pub const fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Query(error) => error.is_retryable(),
             Self::ShuttingDown | Self::Timeout { .. } => true,
+            Self::Read(error) => error.is_retryable(),
             Self::NotASelector { .. } | Self::Panicked { .. } => false,
         }
     }
@@ -235,7 +239,7 @@ impl Questions {
     /// time.
     pub(crate) async fn listing<T: Send + 'static>(
         &self,
-        list: impl FnOnce(&Store) -> T + Send + 'static,
+        list: impl FnOnce(&Store) -> Result<T, store::Error> + Send + 'static,
     ) -> Result<T, Failure> {
         let store = Arc::clone(&self.store);
         let within = self.config.borrow().query.timeout.as_duration();
@@ -245,9 +249,9 @@ impl Questions {
                 let _permit = permit;
                 list(&store)
             });
-            listed
-                .await
-                .map_err(|_source| Failure::Panicked { what: "listing" })
+            let listed = listed.await;
+            let listed = listed.map_err(|_source| Failure::Panicked { what: "listing" })?;
+            Ok(listed?)
         };
         let listed = tokio::time::timeout(within, listed).await;
         listed.unwrap_or(Err(Failure::Timeout { within }))

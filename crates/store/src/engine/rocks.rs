@@ -165,7 +165,11 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         }
         // Rows of a few minutes.
         Family::Journal => options.set_compression_type(DBCompressionType::None),
-        _ => options.set_compression_type(DBCompressionType::Zstd),
+        // Read as a whole when the database is opened, and otherwise seldom.
+        _ => {
+            blocks.set_block_size(64 << 10);
+            options.set_compression_type(DBCompressionType::Zstd);
+        }
     }
     options.set_block_based_table_factory(&blocks);
     options

@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use series::{Labels, MetricKind};
 
 use crate::SeriesId;
+use crate::paged::Paged;
 
 type PairId = u32;
 
@@ -31,14 +32,18 @@ struct Entry {
 /// All series by id, by labels and by label pair.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// By id; `None` for ids that are not in use.
-    entries: Vec<Option<Entry>>,
+    entries: Paged<Option<Entry>>,
+    /// All ids below have been given.
+    next_id: u32,
     by_labels: HashTable<SeriesId>,
     pairs: Vec<Option<Pair>>,
     free_pairs: Vec<PairId>,
     /// Label name → label value → pair. Ordered, so that prefixes and listings are walks.
     by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, PairId>>,
-    all: RoaringBitmap,
+    /// Ids that have an entry.
+    hot: RoaringBitmap,
+    /// Ids that are in use and have no entry: their labels are on disk.
+    cold: RoaringBitmap,
     text_bytes: usize,
     /// Seeded by chance, so that nobody can choose labels that collide.
     hasher: RandomState,
@@ -62,7 +67,7 @@ impl Index {
     }
 
     fn entry(&self, id: SeriesId) -> Option<&Entry> {
-        self.entries.get(id.0 as usize)?.as_ref()
+        self.entries.get(id)?.as_ref()
     }
 
     fn texts<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -74,7 +79,7 @@ impl Index {
 
     /// Whether a series is there.
     pub(crate) fn contains(&self, id: SeriesId) -> bool {
-        self.entry(id).is_some()
+        self.entry(id).is_some() || self.cold.contains(id.0)
     }
 
     /// What names a series.
@@ -89,27 +94,51 @@ impl Index {
         self.entry(id).map(|entry| entry.kind)
     }
 
+    /// Series whose labels are here.
     pub(crate) fn len(&self) -> u64 {
-        self.all.len()
+        self.hot.len()
     }
 
     /// The next id that is free; `None` when all four billion have been used.
     pub(crate) fn next_id(&self) -> Option<SeriesId> {
-        let next = u32::try_from(self.entries.len()).ok()?;
-        (next < u32::MAX).then_some(SeriesId(next))
+        (self.next_id < u32::MAX).then_some(SeriesId(self.next_id))
     }
 
     /// Keeps an id from being given to a new series: its row is there, though it cannot be read.
     pub(crate) fn reserve(&mut self, id: SeriesId) {
-        let len = id.0 as usize + 1;
-        if self.entries.len() < len {
-            self.entries.resize(len, None);
+        self.next_id = self.next_id.max(id.0.saturating_add(1));
+    }
+
+    /// The ids whose labels are here.
+    pub(crate) const fn hot(&self) -> &RoaringBitmap {
+        &self.hot
+    }
+
+    /// The ids whose labels are on disk.
+    pub(crate) const fn cold(&self) -> &RoaringBitmap {
+        &self.cold
+    }
+
+    /// Takes note of a series whose labels are on disk.
+    pub(crate) fn insert_cold(&mut self, id: SeriesId) {
+        self.reserve(id);
+        self.cold.insert(id.0);
+    }
+
+    /// Forgets the labels of a series, which are on disk.
+    pub(crate) fn cool(&mut self, id: SeriesId) {
+        if self.entry(id).is_some() {
+            self.remove(id);
+            self.cold.insert(id.0);
         }
     }
 
-    /// All ids in use.
-    pub(crate) fn ids(&self) -> &RoaringBitmap {
-        &self.all
+    /// Takes in the labels of a series that was cold. Where another series has taken them since, it stays
+    /// cold.
+    pub(crate) fn warm(&mut self, id: SeriesId, labels: &Labels, kind: MetricKind) {
+        if self.find(labels).is_none() && self.cold.remove(id.0) {
+            self.insert(id, labels, kind);
+        }
     }
 
     /// Adds a series under an id that is not in use.
@@ -124,8 +153,8 @@ impl Index {
             }
         }
         self.reserve(id);
-        self.entries[id.0 as usize] = Some(Entry { pairs, kind });
-        self.all.insert(id.0);
+        self.entries.set(id, Some(Entry { pairs, kind }));
+        self.hot.insert(id.0);
         let Self {
             by_labels,
             entries,
@@ -134,7 +163,7 @@ impl Index {
             ..
         } = self;
         let rehash = |id: &SeriesId| {
-            let entry = entries.get(id.0 as usize).and_then(Option::as_ref);
+            let entry = entries.get(*id).and_then(Option::as_ref);
             let pairs = entry
                 .into_iter()
                 .flat_map(|entry| &entry.pairs)
@@ -176,14 +205,15 @@ impl Index {
 
     /// Forgets a series, and pairs that nothing carries any more.
     pub(crate) fn remove(&mut self, id: SeriesId) {
-        let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::take) else {
+        self.cold.remove(id.0);
+        let Some(entry) = self.entries.set(id, None) else {
             return;
         };
         let hash = hash_of(&self.hasher, self.texts(&entry));
         if let Ok(found) = self.by_labels.find_entry(hash, |have| *have == id) {
             found.remove();
         }
-        self.all.remove(id.0);
+        self.hot.remove(id.0);
         for number in &entry.pairs {
             let slot = &mut self.pairs[*number as usize];
             let Some(pair) = slot else { continue };
@@ -238,8 +268,10 @@ impl Index {
     /// Bytes of memory, roughly: what grows with series and with pairs.
     pub(crate) fn bytes(&self) -> usize {
         // An entry with its pairs (about ten), its place among the labels, its share of bitmaps.
-        let each_series = size_of::<Option<Entry>>() + 48 + 9 + 24;
+        let each_series = 48 + 9 + 24;
         let each_pair = size_of::<Option<Pair>>() + 2 * (16 + 24) + 100;
-        self.entries.len() * each_series + self.pairs.len() * each_pair + self.text_bytes
+        // There are far fewer series than a machine has bytes.
+        let series = usize::try_from(self.len()).unwrap_or(usize::MAX);
+        self.entries.bytes() + series * each_series + self.pairs.len() * each_pair + self.text_bytes
     }
 }
