@@ -31,6 +31,9 @@ pub(crate) const ORDER_MAX: u8 = 2;
 /// Shorter runs are not worth pco's tables.
 const PCO_COUNT_MIN: usize = 32;
 
+/// Integers that are looked at to choose the order of differences.
+const ORDER_SAMPLE: usize = 512;
+
 /// How the residuals of a run are written; the low nibble of its first byte.
 mod method {
     /// All equal: nothing follows.
@@ -85,21 +88,24 @@ fn running_sum(integers: &mut [i64]) {
     }
 }
 
-/// The order of differences whose residuals have the fewest bits around their mean.
-pub(crate) fn best_order(integers: &[i64]) -> u8 {
-    let mut work = integers.to_vec();
+/// The order of differences whose residuals have the fewest bits around their mean. Of a long run its
+/// middle tells.
+fn best_order(integers: &[i64]) -> u8 {
+    let start = integers.len().saturating_sub(ORDER_SAMPLE) / 2;
+    let mut work: Vec<i64> = integers
+        .iter()
+        .skip(start)
+        .take(ORDER_SAMPLE)
+        .copied()
+        .collect();
     let mut best = (u64::MAX, 0);
     for order in 0..=ORDER_MAX {
         let skip = usize::from(order);
         let Some(residuals) = work.get(skip..).filter(|residuals| !residuals.is_empty()) else {
             break;
         };
-        let bits = spread_bits(residuals)
-            + work
-                .iter()
-                .take(skip)
-                .map(|&head| bits_of(head))
-                .sum::<u64>();
+        let heads = work.iter().take(skip).map(|&head| bits_of(head));
+        let bits = spread_bits(residuals) + heads.sum::<u64>();
         if bits < best.0 {
             best = (bits, order);
         }
@@ -169,10 +175,14 @@ fn encode_residuals(work: &[i64], order: u8, effort: Effort, out: &mut Vec<u8>) 
         .collect();
     let divisor = match effort {
         Effort::Quick => 1,
-        Effort::Dense => offsets
-            .iter()
-            .fold(0, |have, &offset| common_divisor(have, offset))
-            .max(1),
+        Effort::Dense => {
+            let mut offsets = offsets.iter();
+            let divisor = offsets.try_fold(0, |have, &offset| match common_divisor(have, offset) {
+                1 => None,
+                divisor => Some(divisor),
+            });
+            divisor.unwrap_or(1).max(1)
+        }
     };
     let offsets: Vec<u64> = if divisor == 1 {
         offsets
@@ -198,10 +208,11 @@ fn encode_residuals(work: &[i64], order: u8, effort: Effort, out: &mut Vec<u8>) 
         return;
     }
     let start = out.len();
-    let varint_bytes: usize = offsets.iter().map(|&offset| varint_len(offset)).sum();
+    let varint_bytes = || -> usize { offsets.iter().map(|&offset| varint_len(offset)).sum() };
     if offsets.len() >= PCO_COUNT_MIN
         && let Some(method) = put_pco(&offsets, most, out)
-        && out.len() - start < varint_bytes
+        // A varint has at least a byte.
+        && (out.len() - start < offsets.len() || out.len() - start < varint_bytes())
     {
         out[place] = order << 4 | method;
         return;

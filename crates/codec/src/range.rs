@@ -23,6 +23,9 @@ impl Bit {
         rate: 1,
     };
 
+    /// All zero bytes: what stands where a model is yet to be made.
+    pub(crate) const ZERO: Self = Self { zero: 0, rate: 0 };
+
     /// In 1/65536, never 0 and never 1.
     #[inline]
     fn chance(self) -> u64 {

@@ -22,10 +22,12 @@ pub fn roll(times: &[i64], values: &[f64], tier: Tier) -> Vec<(i64, Window)> {
         if series::is_stale(value) {
             continue;
         }
-        let end = tier.end_of(time);
         match windows.last_mut() {
-            Some((last, window)) if *last == end => window.add(value),
-            _ => windows.push((end, Window::of(value))),
+            // Spares a division.
+            Some((end, window)) if time <= *end && time > end.saturating_sub(tier.millis()) => {
+                window.add(value);
+            }
+            _ => windows.push((tier.end_of(time), Window::of(value))),
         }
     }
     windows

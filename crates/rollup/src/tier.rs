@@ -18,6 +18,7 @@ impl Tier {
     pub const ALL: [Self; 4] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
 
     /// Milliseconds of one window.
+    #[inline]
     #[must_use]
     pub const fn millis(self) -> i64 {
         match self {
@@ -40,6 +41,7 @@ impl Tier {
     }
 
     /// The millisecond that ends the window which `millis` lies in, which is inside.
+    #[inline]
     #[must_use]
     pub const fn end_of(self, millis: i64) -> i64 {
         let over = millis.rem_euclid(self.millis());

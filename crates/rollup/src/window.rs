@@ -2,9 +2,8 @@
 
 /// What is kept of some samples, at least one.
 ///
-/// Sums are kept with the part that rounding took from them (Neumaier, "Rundungsfehleranalyse
-/// einiger Verfahren zur Summation endlicher Summen", 1974), so that the order in which samples and
-/// windows come does not show.
+/// Sums are kept with the part that rounding took from them, so that small samples beside large ones
+/// count.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// How many.
@@ -31,6 +30,7 @@ impl PartialEq for Window {
 
 impl Window {
     /// Of one sample.
+    #[inline]
     #[must_use]
     pub fn of(value: f64) -> Self {
         Self::from_parts(1, value, value * value, value, value)
@@ -49,6 +49,7 @@ impl Window {
     }
 
     /// Takes a sample in.
+    #[inline]
     pub fn add(&mut self, value: f64) {
         self.count += 1;
         self.bound(value, value);
@@ -64,6 +65,7 @@ impl Window {
         self.sum_of_squares.merge(other.sum_of_squares);
     }
 
+    #[inline]
     fn bound(&mut self, min: f64, max: f64) {
         if min < self.min || self.min.is_nan() {
             self.min = min;
@@ -103,20 +105,17 @@ impl Window {
     }
 }
 
-/// A sum, and what rounding took from it.
+/// A sum, and what rounding took from it: Knuth's `TwoSum`, which needs no branch (The Art of Computer
+/// Programming, volume 2, 4.2.2).
 #[derive(Clone, Copy, Debug)]
 struct Sum(f64, f64);
 
 impl Sum {
+    #[inline]
     fn add(&mut self, value: f64) {
         let sum = self.0 + value;
-        if sum.is_finite() {
-            self.1 += if self.0.abs() >= value.abs() {
-                (self.0 - sum) + value
-            } else {
-                (value - sum) + self.0
-            };
-        }
+        let taken = sum - self.0;
+        self.1 += (self.0 - (sum - taken)) + (value - taken);
         self.0 = sum;
     }
 
@@ -126,7 +125,9 @@ impl Sum {
     }
 
     fn value(self) -> f64 {
-        if self.0.is_finite() {
+        // A sum that left the finite numbers does not come back, and what was lost on the way is no
+        // number either.
+        if self.1.is_finite() {
             self.0 + self.1
         } else {
             self.0

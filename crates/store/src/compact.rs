@@ -217,7 +217,7 @@ impl Store {
     fn has_unreadable_group(&self, partition: u32, run: &Run) -> Result<bool, EngineError> {
         for group in reading(&self.groups).unreadable().to_vec() {
             let key = keys::chunk(partition, run.number, run.level, group, 0);
-            if self.engine.read(Family::Runs, &key, &mut |_| {})? {
+            if self.engine.read_once(Family::Runs, &key, &mut |_| {})? {
                 return Ok(true);
             }
         }
@@ -236,8 +236,9 @@ impl Store {
         for part in 0..=u16::MAX {
             let key = keys::chunk(partition, run.number, run.level, group, part);
             let mut rows = 0;
-            let found =
-                self.engine.read(
+            let found = self
+                .engine
+                .read_once(
                     Family::Runs,
                     &key,
                     &mut |record| match take(&key, record, pieces) {

@@ -188,12 +188,24 @@ pub trait Engine: Send + Sync + 'static {
     /// When the row could not be read, damaged bytes included.
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Hands one row to `found` where it lies; says whether there is one. Its bytes are as the disk
-    /// gave them: whoever stores rows that are read like this checks them.
+    /// Hands one row to `found` where it lies; says whether there is one.
     ///
     /// # Errors
-    /// When the row could not be read.
+    /// When the row could not be read, damaged bytes included.
     fn read(&self, family: Family, key: &[u8], found: &mut Found<'_>) -> Result<bool, EngineError>;
+
+    /// As [`Engine::read`], of a row that is not expected to be read again.
+    ///
+    /// # Errors
+    /// As [`Engine::read`].
+    fn read_once(
+        &self,
+        family: Family,
+        key: &[u8],
+        found: &mut Found<'_>,
+    ) -> Result<bool, EngineError> {
+        self.read(family, key, found)
+    }
 
     /// Begins to bring many rows into a family, past the log.
     ///
@@ -258,6 +270,14 @@ impl<E: Engine + ?Sized> Engine for std::sync::Arc<E> {
     }
     fn read(&self, family: Family, key: &[u8], found: &mut Found<'_>) -> Result<bool, EngineError> {
         (**self).read(family, key, found)
+    }
+    fn read_once(
+        &self,
+        family: Family,
+        key: &[u8],
+        found: &mut Found<'_>,
+    ) -> Result<bool, EngineError> {
+        (**self).read_once(family, key, found)
     }
     fn ingest(&self, family: Family) -> Result<Box<dyn Ingest + '_>, EngineError> {
         (**self).ingest(family)

@@ -46,12 +46,41 @@ pub(super) struct Context {
     shift: [Bit; 64],
     steady: [Bit; 16],
     head: Numbers<17>,
-    low_bits: [[Bit; 64]; LOW_BITS_MAX + 1],
+    low_bits: LowBits,
     small: Numbers<SMALL_CONTEXTS>,
     last: Last,
     /// Scratch of the encoder.
     cells: Vec<Cell>,
     work: Vec<i64>,
+}
+
+/// Models of Rice parameters by the one before. Most of a small block are never used, and they are
+/// most of a context, so each is made when it is.
+#[derive(Debug)]
+struct LowBits {
+    models: [[Bit; 64]; LOW_BITS_MAX + 1],
+    /// One bit for each that was made.
+    made: u64,
+}
+
+const _: () = assert!(LOW_BITS_MAX < 64);
+
+impl LowBits {
+    const fn new() -> Self {
+        Self {
+            models: [[Bit::ZERO; 64]; LOW_BITS_MAX + 1],
+            made: 0,
+        }
+    }
+
+    fn after(&mut self, low_bits: usize) -> &mut [Bit; 64] {
+        let models = &mut self.models[low_bits];
+        if self.made >> low_bits & 1 == 0 {
+            self.made |= 1 << low_bits;
+            *models = [Bit::NEW; 64];
+        }
+        models
+    }
 }
 
 /// Residuals that share one Rice parameter: all of a block of a minute, while longer ones follow
@@ -97,7 +126,7 @@ impl Context {
             shift: [Bit::NEW; 64],
             steady: [Bit::NEW; 16],
             head: Numbers::new(),
-            low_bits: [[Bit::NEW; 64]; LOW_BITS_MAX + 1],
+            low_bits: LowBits::new(),
             small: Numbers::new(),
             last: Last::default(),
             cells: Vec::new(),
@@ -212,7 +241,7 @@ impl Context {
                 continue;
             }
             let low_bits = rice_low_bits(group);
-            encoder.tree(&mut self.low_bits[self.last.low_bits], 6, low_bits);
+            encoder.tree(self.low_bits.after(self.last.low_bits), 6, low_bits);
             self.last.low_bits = low_bits;
             for &residual in group {
                 let value = zigzag(residual);
@@ -335,7 +364,7 @@ impl Context {
                 integers.resize(end, 0);
                 continue;
             }
-            let low_bits = decoder.tree(&mut self.low_bits[self.last.low_bits], 6);
+            let low_bits = decoder.tree(self.low_bits.after(self.last.low_bits), 6);
             self.last.low_bits = low_bits.min(LOW_BITS_MAX);
             while integers.len() < end {
                 let value = if low_bits == 0 {

@@ -100,6 +100,24 @@ impl Rocks {
         })
     }
 
+    fn pinned(
+        &self,
+        family: Family,
+        key: &[u8],
+        options: &ReadOptions,
+        found: &mut Found<'_>,
+    ) -> Result<bool, EngineError> {
+        // Without RocksDB's own checksums a flipped bit in a block can crash it.
+        let row = self
+            .db
+            .get_pinned_cf_opt(self.family(family)?, key, options)
+            .map_err(failed("reading a row"))?;
+        Ok(row.is_some_and(|row| {
+            found(&row);
+            true
+        }))
+    }
+
     fn lacks(&self, family: Family) -> bool {
         Family::OLD.contains(&family) && self.db.cf_handle(family.name()).is_none()
     }
@@ -250,16 +268,18 @@ impl Engine for Rocks {
     }
 
     fn read(&self, family: Family, key: &[u8], found: &mut Found<'_>) -> Result<bool, EngineError> {
-        let handle = self.family(family)?;
-        // Without RocksDB's own checksums a flipped bit in a block can crash it.
-        let row = self
-            .db
-            .get_pinned_cf(handle, key)
-            .map_err(failed("reading a row"))?;
-        Ok(row.is_some_and(|row| {
-            found(&row);
-            true
-        }))
+        self.pinned(family, key, &ReadOptions::default(), found)
+    }
+
+    fn read_once(
+        &self,
+        family: Family,
+        key: &[u8],
+        found: &mut Found<'_>,
+    ) -> Result<bool, EngineError> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        self.pinned(family, key, &options, found)
     }
 
     fn ingest(&self, family: Family) -> Result<Box<dyn Ingest + '_>, EngineError> {
