@@ -58,7 +58,7 @@ impl Rocks {
         let cache = Cache::new_lru_cache(config.block_cache_bytes);
         // The log is cut off after each flush: room reserved ahead would be most of it.
         let mut options = Options::default()
-            .get_options_from_string("allow_fallocate=false")
+            .get_options_from_string("allow_fallocate=false;write_identity_file=false")
             .map_err(failed("setting options"))?;
         options.create_if_missing(true);
         options.create_missing_column_families(true);
