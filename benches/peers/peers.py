@@ -29,7 +29,8 @@ LOSS_LOAD = "small"
 
 
 def coordinator(program):
-    """How measure.py starts a coordinator; everything after the push, merges too, is counted."""
+    """How measure.py starts a coordinator. What is merged after the push is asked for, so that disk is as it
+    will be in a day; its CPU is in neither row (bench-native-ingest counts all of it)."""
     def spec(data, port):
         url = f"http://127.0.0.1:{port}"
 
@@ -138,7 +139,8 @@ def main():
               for name in loads if name in (*PRESETS, "real") for server in names]
     page = ["# Beside what people would take instead", "",
             f"{time.strftime('%Y-%m-%d')}, revision {a.revision}, {machine()}. One core for the server, one for "
-            f"the sender; medians of {a.repeats}. Made by `make bench-peers`.", ""]
+            f"the sender; medians of {a.repeats}. Made by `make bench-peers`. A coordinator merges what is "
+            "left after the load when asked to: its disk is that after it, its CPU is without it.", ""]
     if tables:
         page.append(run(measure, ["table", *tables]))
         measured = ["node_5s_long" if name == "real" else name for name in loads]
