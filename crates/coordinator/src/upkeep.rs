@@ -64,7 +64,9 @@ impl Upkeep {
             let store = self.config.borrow().store.clone();
             self.store.set_index_bytes_max(store.index_bytes_max());
             let due = now.saturating_sub(flushed_at) >= store.flush_interval.as_duration();
-            if due || full {
+            // The writer called while the last flush went on, too.
+            let head_bytes_max = store.head_bytes_max(self.store.index_bytes());
+            if due || (full && self.store.head_bytes() > head_bytes_max) {
                 flushed_at = now;
                 let upkeep = self.clone();
                 let flushed = shutdown.spawn_blocking("flush", move || upkeep.flush());
