@@ -2,7 +2,7 @@
 # The same load to the coordinator and to its peers, and a page of ratios in benches/baselines.
 #
 #   BENCH_KIT   the bench kit [default: ../shared/bench]
-#   LOADS       of medium, wide, real, paced, loss [default: all five, about three hours]
+#   LOADS       of medium, wide, real, paced, loss [default: all five]
 #   PEERS       of victoria, prometheus [default: both]
 #   REPEATS     [default: 3]
 #

@@ -28,8 +28,8 @@ pub struct Sender {
     pub samples: u64,
 }
 
-/// Samples of one series.
-type Column1 = (Vec<i64>, Vec<f64>);
+/// Times and values of one series.
+type Samples = (Vec<i64>, Vec<f64>);
 
 /// Reads a load and packs it into batches of `sync_millis`, a sender for each value of the label
 /// `node`.
@@ -58,7 +58,7 @@ pub fn senders(path: &Path, sync_millis: i64) -> Result<Vec<Sender>> {
                 ids.push(u32::try_from(places.len()).ok());
                 places.push((name, node.series.len()));
                 node.series.push((labels, kind));
-                node.columns.push(Column1::default());
+                node.columns.push(Samples::default());
             }
             decoded.settle(ids);
             memory.learn(&decoded);
@@ -82,7 +82,7 @@ pub fn senders(path: &Path, sync_millis: i64) -> Result<Vec<Sender>> {
 #[derive(Default)]
 struct Node {
     series: Vec<(Labels, MetricKind)>,
-    columns: Vec<Column1>,
+    columns: Vec<Samples>,
 }
 
 impl Node {

@@ -7,6 +7,8 @@
 //! of the same span, a series' windows of that day are made from the samples anew, so late data counts
 //! exactly.
 //!
+//! [`Store::windows`] is how they are read; no query of the coordinator does so yet.
+//!
 //! ```text
 //! windows record
 //! version          u8 = 1

@@ -56,7 +56,8 @@ impl Rocks {
     /// When another process has it open, or it cannot be made, read or recovered.
     pub fn open(path: &Path, config: RocksConfig) -> Result<Self, EngineError> {
         let cache = Cache::new_lru_cache(config.block_cache_bytes);
-        // The log is cut off after each flush: room reserved ahead would be most of it.
+        // The log is cut off after each flush: room reserved ahead would be most of it. The identity
+        // is in the manifest too.
         let mut options = Options::default()
             .get_options_from_string("allow_fallocate=false;write_identity_file=false")
             .map_err(failed("setting options"))?;
