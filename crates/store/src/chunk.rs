@@ -80,12 +80,14 @@ pub(crate) fn checksum(parts: &[&[u8]]) -> u32 {
 }
 
 /// A record whose head is checked; its columns are checked as they are read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chunk<'a> {
     pub(crate) rows: usize,
     pub(crate) first_millis: i64,
     pub(crate) last_millis: i64,
     entries: &'a [[u8; ENTRY_BYTES]],
+    /// Where each column begins in the body.
+    starts: [usize; COLUMNS_MAX],
     times: &'a [u8],
     body: &'a [u8],
 }
@@ -117,15 +119,21 @@ impl<'a> Chunk<'a> {
             return Err("the checksum of its head does not match");
         }
         let (entries, _) = entries.as_chunks::<ENTRY_BYTES>();
-        let chunk = Self {
+        let mut chunk = Self {
             rows,
             first_millis,
             last_millis,
             entries,
+            starts: [0; COLUMNS_MAX],
             times,
             body,
         };
-        if chunk.start_of(columns) == body.len() {
+        let mut end = 0;
+        for column in 0..columns {
+            chunk.starts[column] = end;
+            end += chunk.entry(column).0;
+        }
+        if end == body.len() {
             Ok(chunk)
         } else {
             Err("it is longer or shorter than it says")
@@ -147,7 +155,7 @@ impl<'a> Chunk<'a> {
         if length == 0 {
             return Ok(None);
         }
-        let start = self.start_of(column);
+        let start = self.starts.get(column).copied().unwrap_or_default();
         let bytes = self
             .body
             .get(start..start + length)
@@ -167,10 +175,6 @@ impl<'a> Chunk<'a> {
             let length = u32::from_le_bytes(take(&mut fields)) as usize;
             (length, u32::from_le_bytes(take(&mut fields)))
         })
-    }
-
-    fn start_of(&self, column: usize) -> usize {
-        (0..column).map(|before| self.entry(before).0).sum()
     }
 }
 

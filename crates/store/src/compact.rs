@@ -1,17 +1,16 @@
 //! Small runs become large ones, packed as small as can be.
 
+mod unite;
+
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use series::{Column, Rows};
-
-use crate::chunk::Chunk;
+use self::unite::{Part, unite};
 use crate::engine::{Batch, Durability, EngineError, Family};
 use crate::flush::{DENSE_ROWS, Flushed, PART_ROWS, RunWriter};
 use crate::groups::GroupId;
-use crate::head::{self, Piece};
 use crate::open::engine_error;
 use crate::runs::{Day, Run};
 use crate::{Error, Store, keys, locked, reading, windows, writing};
@@ -19,7 +18,7 @@ use crate::{Error, Store, keys, locked, reading, windows, writing};
 /// Small runs are merged when together they have so many rows,
 const MERGE_ROWS: u64 = 2 * DENSE_ROWS;
 /// or when there are so many of them, since each costs a read.
-const MERGE_RUNS: usize = 12;
+const MERGE_RUNS: usize = 20;
 /// A day that so many flushes have not touched is done with: all that is small in it is merged.
 const QUIET_FLUSHES: u32 = 3;
 
@@ -180,15 +179,15 @@ impl Store {
             }
         }
         for (group, width) in groups {
-            let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); width];
+            let mut parts: Vec<Part> = Vec::new();
             for run in merged {
-                let whole = self.whole_chunks(partition, run, group, &mut pieces);
+                let whole = self.whole_chunks(partition, run, group, width, &mut parts);
                 if !whole.map_err(compacting())? {
                     compacted.damaged += 1;
                     leftovers.damaged.insert((partition, *run));
                 }
             }
-            let (times, columns) = unite(&pieces);
+            let (times, columns) = unite(parts, width);
             writer.put(group, &times, &columns).map_err(compacting())?;
         }
         if compacted.damaged > 0 {
@@ -230,22 +229,21 @@ impl Store {
         partition: u32,
         run: &Run,
         group: GroupId,
-        pieces: &mut [Vec<Piece>],
+        width: usize,
+        parts: &mut Vec<Part>,
     ) -> Result<bool, EngineError> {
         let mut whole = true;
         for part in 0..=u16::MAX {
             let key = keys::chunk(partition, run.number, run.level, group, part);
             let mut rows = 0;
-            let found = self
-                .engine
-                .read_once(
-                    Family::Runs,
-                    &key,
-                    &mut |record| match take(&key, record, pieces) {
-                        Ok(count) => rows = count,
-                        Err(_problem) => whole = false,
-                    },
-                )?;
+            let taken = &mut |record: &[u8]| match Part::read(&key, record, width) {
+                Ok(read) => {
+                    rows = read.times.len();
+                    parts.push(read);
+                }
+                Err(_problem) => whole = false,
+            };
+            let found = self.engine.read_once(Family::Runs, &key, taken)?;
             if !found || rows < PART_ROWS {
                 break;
             }
@@ -362,75 +360,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Adds all columns of a chunk; gives its rows.
-fn take(key: &[u8], record: &[u8], pieces: &mut [Vec<Piece>]) -> Result<usize, &'static str> {
-    let chunk = Chunk::parse(key, record)?;
-    let times: Arc<[i64]> = chunk.times()?.into();
-    for (column, pieces) in pieces.iter_mut().enumerate() {
-        if let Some(column) = chunk.column(column)? {
-            pieces.push(Piece {
-                times: Arc::clone(&times),
-                rows: column.rows,
-                values: column.values.into(),
-            });
-        }
-    }
-    Ok(chunk.rows)
-}
-
-/// The pieces of a group's columns as columns of one time column.
-fn unite(pieces: &[Vec<Piece>]) -> (Vec<i64>, Vec<Column>) {
-    let simple = pieces.first().is_some_and(|first| {
-        let same = |column: &Vec<Piece>| {
-            column.len() == first.len()
-                && std::iter::zip(column, first).all(|(a, b)| Arc::ptr_eq(&a.times, &b.times))
-        };
-        pieces
-            .iter()
-            .all(|column| same(column) && head::are_joined(column))
-    });
-    if simple {
-        let times = pieces.first().into_iter().flatten();
-        let times = times
-            .flat_map(|piece| piece.times.iter().copied())
-            .collect();
-        let join = |column: &Vec<Piece>| Column {
-            rows: Rows::All,
-            values: column
-                .iter()
-                .flat_map(|piece| piece.values.iter().copied())
-                .collect(),
-        };
-        return (times, pieces.iter().map(join).collect());
-    }
-    let merged: Vec<(Vec<i64>, Vec<f64>)> = pieces.iter().map(|it| head::merge(it)).collect();
-    let mut times: Vec<i64> = merged
-        .iter()
-        .flat_map(|(times, _)| times)
-        .copied()
-        .collect();
-    times.sort_unstable();
-    times.dedup();
-    let columns = merged.into_iter().map(|(own, values)| {
-        let mut flags = vec![false; times.len()];
-        let mut row = 0;
-        for time in &own {
-            while times.get(row).is_some_and(|at| at < time) {
-                row += 1;
-            }
-            if let Some(flag) = flags.get_mut(row) {
-                *flag = true;
-            }
-        }
-        let rows = if own.is_empty() && !times.is_empty() {
-            Rows::Some(vec![0; times.len().div_ceil(64)].into())
-        } else {
-            Rows::from_flags(&flags)
-        };
-        Column { rows, values }
-    });
-    let columns = columns.collect();
-    (times, columns)
 }

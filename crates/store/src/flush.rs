@@ -38,6 +38,8 @@ pub struct Flushed {
     pub samples: u64,
     /// Bytes of chunks with their keys.
     pub bytes: u64,
+    /// Samples that are not in them, because their days' samples were dropped while they waited.
+    pub past_retention: u64,
 }
 
 impl Store {
@@ -61,6 +63,13 @@ impl Store {
         let mut flushed = Flushed::default();
         let mut written = Vec::new();
         for partition in days_of(&frozen) {
+            let day = reading(&self.days).get(&partition).cloned();
+            if day.is_some_and(|day| day.only_windows) {
+                let range = keys::range_of(partition);
+                let groups = frozen.groups.values();
+                flushed.past_retention += groups.map(|group| group.samples_in(range)).sum::<u64>();
+                continue;
+            }
             if let Some((run, series)) =
                 self.write_day(partition, number, &frozen, &ids, &mut flushed)?
             {
@@ -167,7 +176,6 @@ impl Store {
             day.runs.retain(|it| it.number != run.number);
             day.runs.push(run);
             day.series |= series;
-            day.only_windows = false;
             batch.put(Family::Days, keys::partition(partition), day.encode());
             changed.push((partition, Arc::new(day)));
         }

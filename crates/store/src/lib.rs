@@ -54,7 +54,7 @@ pub use open::Recovery;
 pub use read::{Meter, Selected, Selection};
 pub use retain::Retained;
 pub use state::StateRow;
-pub use windows::WindowSeries;
+pub use windows::{FoundWindows, KEPT_TIERS, WindowSeries};
 pub use write::{Arrival, ArrivedBlock, Defined, Outcome};
 
 /// Number of a series in this store. Given by [`Store::define`], never by anyone else.

@@ -357,7 +357,7 @@ fn join(pieces: &[Piece], range: TimeRange, joined: &mut Joined) -> Option<Joint
 }
 
 /// A series' samples of all the groups it was in, one after another.
-fn join_groups(parts: &[Read]) -> Option<Read> {
+pub(crate) fn join_groups(parts: &[Read]) -> Option<Read> {
     let (id, times, values) = parts.first()?;
     if parts.len() == 1 {
         return Some((*id, Arc::clone(times), Arc::clone(values)));

@@ -40,6 +40,7 @@ impl Store {
         for (partition, day) in days {
             if partition >= keep_windows {
                 // The windows outlive the samples, so all samples must be in them.
+                let _no_flush = locked(&self.flushing);
                 self.compact_day(partition)?;
                 self.drop_samples(partition)?;
                 retained.days += 1;
@@ -55,6 +56,7 @@ impl Store {
     }
 
     fn drop_samples(&self, partition: u32) -> Result<(), Error> {
+        let _no_merge = locked(&self.compacting);
         let _one_change = locked(&self.changing_days);
         let Some(before) = reading(&self.days).get(&partition).cloned() else {
             return Ok(());

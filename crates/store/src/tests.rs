@@ -3,6 +3,7 @@
 mod cold;
 #[cfg(feature = "rocksdb")]
 mod disk;
+mod dropped;
 mod golden;
 mod model;
 

@@ -232,6 +232,15 @@ impl HeadGroup {
         rows + self.late_in(range).count()
     }
 
+    /// How many samples lie in a range.
+    pub(crate) fn samples_in(&self, range: TimeRange) -> u64 {
+        let matrix = self.matrix(range);
+        let columns = 0..matrix.width();
+        let values =
+            columns.map(|column| matrix.column(column, matrix.rows_in(range)).values.len());
+        values.sum::<usize>() as u64
+    }
+
     fn late_in(&self, range: TimeRange) -> impl Iterator<Item = &Late> {
         self.late
             .iter()

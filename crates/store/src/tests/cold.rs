@@ -81,7 +81,8 @@ fn a_label_set_that_comes_again_is_one_series_to_who_asks() {
     let matcher = Matcher::new("node", MatchOp::Equal, "pod-1").unwrap();
     let windows = store
         .windows(&[matcher], Tier::Day, TimeRange::ALL, &Free)
-        .unwrap();
+        .unwrap()
+        .series;
     let of_load = windows
         .iter()
         .find(|it| it.labels.to_string().starts_with("load"));

@@ -61,7 +61,7 @@ proptest! {
         let expected: Vec<(i64, f64)> = expected.into_iter().map(|(t, v)| (t, f64::from_bits(v))).collect();
         let (times, values): (Vec<i64>, Vec<f64>) = expected.into_iter().unzip();
         for tier in Tier::ALL {
-            let windows = store.windows(&[], tier, TimeRange::ALL, &Free).unwrap();
+            let windows = store.windows(&[], tier, TimeRange::ALL, &Free).unwrap().series;
             let rolled = rollup::roll(&times, &values, tier);
             let close = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
                 || (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
