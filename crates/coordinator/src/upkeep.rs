@@ -109,6 +109,12 @@ impl Upkeep {
                     bytes = flushed.bytes,
                     "head flushed"
                 );
+                if flushed.past_retention > 0 {
+                    tracing::warn!(
+                        samples = flushed.past_retention,
+                        "samples of days whose samples were dropped meanwhile are not kept"
+                    );
+                }
             }
             Err(error) => self.failed(&error, "flush failed"),
         }

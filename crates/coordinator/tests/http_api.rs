@@ -9,6 +9,8 @@
 
 #[path = "http_api/clients.rs"]
 mod clients;
+#[path = "http_api/dropped.rs"]
+mod dropped;
 #[path = "http_api/refused.rs"]
 mod refused;
 #[path = "http_api/server.rs"]
@@ -50,6 +52,7 @@ async fn instant_queries_answer_every_type_of_value() {
         "query?query=rate(up%5B1m%5D)",
         "query?query=up%7Bjob=%22node%22%7D&time=1700000120&lookback_delta=1m",
         "query?query=sum(up)&stats=all",
+        "query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&stats=all",
     ];
     check(&server, &paths, expect![[r#"
         query?query=up
@@ -73,7 +76,9 @@ async fn instant_queries_answer_every_type_of_value() {
         query?query=up%7Bjob=%22node%22%7D&time=1700000120&lookback_delta=1m
           200 {"status":"success","data":{"resultType":"vector","result":[]}}
         query?query=sum(up)&stats=all
-          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"2"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":6,"peakSamples":9},"series":{"totalQueryableSeries":2}}}}
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"2"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":6,"peakSamples":9},"windows":{},"series":{"totalQueryableSeries":2}}}}
+        query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&stats=all
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"code":"200","node":"n1"},"value":[1700002800,"60.5"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":3,"peakSamples":4},"windows":{"1h":1},"series":{"totalQueryableSeries":1}}}}
     "#]]).await;
     server.end().await;
 }

@@ -1,7 +1,9 @@
 //! What a query answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rollup::Tier;
 use series::{Labels, Timestamp};
 
 use crate::source::Values;
@@ -86,6 +88,8 @@ pub struct Statistics {
     pub series: u64,
     /// Samples read from the source.
     pub samples: u64,
+    /// Windows of roll-ups read in the place of samples, by tier.
+    pub windows: BTreeMap<Tier, u64>,
     /// Most samples held by the evaluator at a time, those read included.
     pub samples_peak: u64,
     /// How long the stages took, in their order. The evaluator has no clock: the caller adds them.

@@ -208,6 +208,7 @@ impl Engine {
             statistics: Statistics {
                 series: context.budget.series(),
                 samples: context.budget.samples(),
+                windows: context.windows_read(),
                 samples_peak: context.samples_peak(),
                 stages: Vec::new(),
             },

@@ -17,6 +17,7 @@ mod quantile;
 mod rank;
 mod rate;
 mod regression;
+mod rolled;
 mod select;
 mod sort;
 mod steps;

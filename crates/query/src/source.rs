@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rollup::{Tier, Window};
 use series::{Labels, Matcher, TimeRange};
 
 /// The samples of one series. Native histograms will be a second variant.
@@ -31,6 +32,26 @@ pub struct Selection {
     /// What the asker should know: damaged chunks left out, a node that is behind.
     pub warnings: Vec<String>,
     /// Whether something that should be here is known to be missing.
+    pub partial: bool,
+}
+
+/// The windows of one series.
+#[derive(Clone, Debug)]
+pub struct WindowSlice {
+    /// What names it.
+    pub labels: Arc<Labels>,
+    /// Each under the millisecond that it ends at, ascending.
+    pub windows: Vec<(i64, Window)>,
+}
+
+/// The windows that a selector found.
+#[derive(Clone, Debug, Default)]
+pub struct WindowSelection {
+    /// The series, in no promised order, each label set once.
+    pub series: Vec<WindowSlice>,
+    /// As [`Selection::warnings`].
+    pub warnings: Vec<String>,
+    /// As [`Selection::partial`].
     pub partial: bool,
 }
 
@@ -156,4 +177,29 @@ pub trait SeriesSource: Sync {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<Selection, SourceError>;
+
+    /// The tiers of which windows are read for less than their samples, finest first.
+    fn tiers(&self) -> &[Tier] {
+        &[]
+    }
+
+    /// The first millisecond from which all samples are kept; before it there are windows alone.
+    fn samples_from(&self) -> i64 {
+        i64::MIN
+    }
+
+    /// The windows of one of [`SeriesSource::tiers`] that end inside `range`, of all series that pass
+    /// every matcher; each holds all samples of its width, stale markers left out.
+    ///
+    /// # Errors
+    /// As [`SeriesSource::select`].
+    fn windows(
+        &self,
+        _matchers: &[Matcher],
+        _tier: Tier,
+        _range: TimeRange,
+        _budget: &Budget,
+    ) -> Result<WindowSelection, SourceError> {
+        Ok(WindowSelection::default())
+    }
 }

@@ -11,5 +11,5 @@ mod script;
 mod series;
 
 pub use memory::MemorySource;
-pub use run::{Miss, Report, run};
+pub use run::{Miss, Report, run, run_on};
 pub use script::ScriptError;

@@ -165,7 +165,8 @@ fn write_value(json: &mut Json, value: &Value) {
     }
 }
 
-/// Prometheus' names for what is known; of its timings only the whole is.
+/// Prometheus' names for what is known; of its timings only the whole is. Beside them the windows of
+/// roll-ups that were read in the place of samples, by tier.
 fn write_statistics(json: &mut Json, statistics: &Statistics, took: Duration) {
     json.object(|json| {
         json.key("timings").object(|json| {
@@ -174,6 +175,11 @@ fn write_statistics(json: &mut Json, statistics: &Statistics, took: Duration) {
         json.key("samples").object(|json| {
             json.key("totalQueryableSamples").count(statistics.samples);
             json.key("peakSamples").count(statistics.samples_peak);
+        });
+        json.key("windows").object(|json| {
+            for (tier, count) in &statistics.windows {
+                json.key(tier.name()).count(*count);
+            }
         });
         json.key("series").object(|json| {
             json.key("totalQueryableSeries").count(statistics.series);

@@ -1,9 +1,11 @@
 //! Answers as streams of messages, each within the wire's bound, made as they are read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use query::{Answer, Value};
+use rollup::Tier;
 use series::{Labels, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -91,6 +93,14 @@ fn grouped<T>(
     })
 }
 
+fn windows_read(windows: &BTreeMap<Tier, u64>) -> Vec<proto::WindowsRead> {
+    let of_tier = |(tier, count): (&Tier, &u64)| proto::WindowsRead {
+        tier: tier.name().to_owned(),
+        count: *count,
+    };
+    windows.iter().map(of_tier).collect()
+}
+
 /// Everything that is said in answer to a question, the summary last.
 fn messages(answer: Answer, took: Duration) -> impl Iterator<Item = proto::QueryResponse> + Send {
     let (result_type, string_value) = match &answer.value {
@@ -108,6 +118,7 @@ fn messages(answer: Answer, took: Duration) -> impl Iterator<Item = proto::Query
         statistics: Some(proto::QueryStatistics {
             series_read: answer.statistics.series,
             samples_read: answer.statistics.samples,
+            windows_read: windows_read(&answer.statistics.windows),
             duration_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         }),
     };

@@ -3,9 +3,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use query::source::{Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values};
+use query::source::{
+    Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values, WindowSelection, WindowSlice,
+};
+use rollup::Tier;
 use series::{Matcher, TimeRange};
-use store::{Meter, Store};
+use store::{Meter, Store, WindowSeries};
 
 /// Most damaged chunks that one answer names; the rest are counted.
 const DAMAGED_NAMED_MAX: usize = 3;
@@ -20,7 +23,22 @@ struct Charged<'a> {
     stopped: RefCell<Option<SourceError>>,
 }
 
-impl Charged<'_> {
+impl<'a> Charged<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        Self {
+            budget,
+            stopped: RefCell::new(None),
+        }
+    }
+
+    /// What a read gave, or why it stopped.
+    fn outcome<T>(&self, read: Result<T, store::Error>) -> Result<T, SourceError> {
+        read.map_err(|error| match error {
+            store::Error::Stopped => self.stopped.take().unwrap_or(SourceError::Cancelled),
+            error => SourceError::Read(Box::new(error)),
+        })
+    }
+
     fn goes_on(&self, charged: Result<(), SourceError>) -> bool {
         match charged {
             Ok(()) => true,
@@ -49,27 +67,9 @@ impl SeriesSource for StoreSource {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<Selection, SourceError> {
-        let meter = Charged {
-            budget,
-            stopped: RefCell::new(None),
-        };
-        let found = match self.0.select(matchers, range, &meter) {
-            Ok(found) => found,
-            Err(store::Error::Stopped) => {
-                return Err(meter.stopped.into_inner().unwrap_or(SourceError::Cancelled));
-            }
-            Err(error) => return Err(SourceError::Read(Box::new(error))),
-        };
-        let mut warnings: Vec<String> = found
-            .damaged
-            .iter()
-            .take(DAMAGED_NAMED_MAX)
-            .map(|what| format!("left out: {what}"))
-            .collect();
-        if found.damaged.len() > DAMAGED_NAMED_MAX {
-            let more = found.damaged.len() - DAMAGED_NAMED_MAX;
-            warnings.push(format!("left out: {more} more damaged chunks"));
-        }
+        let meter = Charged::new(budget);
+        let found = meter.outcome(self.0.select(matchers, range, &meter))?;
+        let warnings = warnings(&found.damaged);
         let series = found
             .series
             .into_iter()
@@ -85,4 +85,44 @@ impl SeriesSource for StoreSource {
             warnings,
         })
     }
+
+    fn tiers(&self) -> &[Tier] {
+        &store::KEPT_TIERS
+    }
+
+    fn samples_from(&self) -> i64 {
+        self.0.samples_from_millis()
+    }
+
+    fn windows(
+        &self,
+        matchers: &[Matcher],
+        tier: Tier,
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<WindowSelection, SourceError> {
+        let meter = Charged::new(budget);
+        let found = meter.outcome(self.0.windows(matchers, tier, range, &meter))?;
+        let warnings = warnings(&found.damaged);
+        let slice = |series: WindowSeries| WindowSlice {
+            labels: series.labels,
+            windows: series.windows,
+        };
+        Ok(WindowSelection {
+            series: found.series.into_iter().map(slice).collect(),
+            partial: !warnings.is_empty(),
+            warnings,
+        })
+    }
+}
+
+/// What could not be read, as an answer says it.
+fn warnings(damaged: &[String]) -> Vec<String> {
+    let named = damaged.iter().take(DAMAGED_NAMED_MAX);
+    let mut warnings: Vec<String> = named.map(|what| format!("left out: {what}")).collect();
+    if damaged.len() > DAMAGED_NAMED_MAX {
+        let more = damaged.len() - DAMAGED_NAMED_MAX;
+        warnings.push(format!("left out: {more} more that are damaged"));
+    }
+    warnings
 }

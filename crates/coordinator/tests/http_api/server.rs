@@ -28,11 +28,13 @@ pub(super) const NOW_MILLIS: i64 = 1_700_000_000_000;
 
 /// A clock that stands.
 #[derive(Debug)]
-struct Standing;
+struct Standing {
+    now_millis: i64,
+}
 
 impl Clock for Standing {
     fn wall_millis(&self) -> i64 {
-        NOW_MILLIS
+        self.now_millis
     }
 
     fn monotonic(&self) -> Duration {
@@ -46,7 +48,7 @@ pub(super) struct Server {
     pub(super) running: Running,
     shutdown: Shutdown,
     agent: mpsc::Sender<proto::SyncRequest>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What came back.
@@ -85,7 +87,25 @@ impl Server {
 
     /// One with other limits.
     pub(super) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), NOW_MILLIS, change).await
+    }
+
+    /// Ends it and starts it again at another time, with the data that it has and the same once more,
+    /// of that time.
+    pub(super) async fn restart_at(self, now_millis: i64) -> Self {
+        let Self {
+            running,
+            shutdown,
+            agent,
+            folder,
+        } = self;
+        drop(agent);
+        shutdown.join(Duration::from_secs(20)).await.unwrap();
+        drop(running);
+        Self::start_in(folder, now_millis, |_| ()).await
+    }
+
+    async fn start_in(folder: TempDir, now_millis: i64, change: impl FnOnce(&mut Config)) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config {
             data_dir: folder.path().to_owned(),
@@ -96,14 +116,14 @@ impl Server {
         config.store.retention = HumanDuration::from_secs(7 * 86_400);
         change(&mut config);
         let shutdown = Shutdown::new();
-        let clock: SharedClock = Arc::new(Standing);
+        let clock: SharedClock = Arc::new(Standing { now_millis });
         let running = start(config, clock, &shutdown).await.unwrap();
-        let agent = feed(running.grpc).await;
+        let agent = feed(running.grpc, now_millis).await;
         Self {
             running,
             shutdown,
             agent,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -223,7 +243,7 @@ fn data() -> Vec<(Labels, MetricKind, [f64; 3])> {
 }
 
 /// Sends the data as an agent does and returns when it is durable. The stream stays open.
-async fn feed(grpc: SocketAddr) -> mpsc::Sender<proto::SyncRequest> {
+async fn feed(grpc: SocketAddr, now_millis: i64) -> mpsc::Sender<proto::SyncRequest> {
     let data = data();
     let (labels, kinds): (Vec<_>, Vec<_>) = data
         .iter()
@@ -236,7 +256,7 @@ async fn feed(grpc: SocketAddr) -> mpsc::Sender<proto::SyncRequest> {
         values: values.to_vec(),
     };
     let block = Block {
-        times: vec![NOW_MILLIS - 60_000, NOW_MILLIS - 30_000, NOW_MILLIS],
+        times: vec![now_millis - 60_000, now_millis - 30_000, now_millis],
         columns: data.iter().map(|(_, _, values)| column(values)).collect(),
     };
     let mut columns = Vec::new();
@@ -244,10 +264,10 @@ async fn feed(grpc: SocketAddr) -> mpsc::Sender<proto::SyncRequest> {
     let hello = proto::Hello {
         protocol: wire::PROTOCOL,
         agent_id: "n1".to_owned(),
-        epoch: 1,
+        epoch: now_millis.unsigned_abs(),
         labels: [("region".to_owned(), "eu".to_owned())].into(),
         version: "test".to_owned(),
-        wall_millis: NOW_MILLIS,
+        wall_millis: now_millis,
     };
     let definitions = proto::SeriesDefinitions {
         first_ref: 0,

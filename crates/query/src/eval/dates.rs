@@ -68,6 +68,12 @@ impl Part {
     }
 }
 
+/// The UTC day of a millisecond, as `1970-01-02`.
+pub(super) fn day(millis: i64) -> String {
+    let Date { year, month, day } = Date::of_days(millis.div_euclid(86_400_000));
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 struct Date {
     year: i64,
     month: i64,

@@ -13,6 +13,11 @@ use crate::parse::functions::Id;
 
 impl Context<'_> {
     pub(super) fn range_call(&self, id: Id, args: &[Expr], steps: &Steps) -> Result<Grid, Error> {
+        if let Some(rolled) = self.rolled(id, args, steps)?
+            && let Some(grid) = self.rolled_call(id, &rolled, steps)?
+        {
+            return Ok(grid);
+        }
         let (range_arg, others): (&Expr, Vec<&Expr>) = if id == Id::QuantileOverTime {
             (&args[1], vec![&args[0]])
         } else {

@@ -1,14 +1,16 @@
 //! Reading series: each selector once, over all the time that the expression looks at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rollup::Tier;
 use series::{Labels, Matcher, TimeRange, Timestamp, is_stale};
 
 use super::grid::present;
+use super::rolled::Found;
 use super::steps::seconds;
-use super::{Context, Grid, Placed, Steps};
+use super::{Context, Grid, Placed, Steps, dates};
 use crate::ast::{Kind, Selector, Subquery};
 use crate::error::Error;
 use crate::parse::Expr;
@@ -25,8 +27,23 @@ pub(super) struct Raw {
 #[derive(Default)]
 pub(super) struct Selections {
     by_selector: HashMap<String, Vec<Span>>,
+    /// By selector, tier and where they lie.
+    pub(super) windows: HashMap<(String, Tier, (i64, i64)), Found>,
+    pub(super) windows_read: BTreeMap<Tier, u64>,
     warnings: Vec<String>,
     partial: bool,
+}
+
+impl Selections {
+    /// Keeps what the source says.
+    pub(super) fn note(&mut self, warnings: Vec<String>, partial: bool) {
+        self.partial |= partial;
+        for warning in warnings {
+            if self.warnings.len() < WARNINGS_MAX && !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
 }
 
 /// One stretch of time of one selector.
@@ -55,6 +72,11 @@ impl Context<'_> {
         self.selections.borrow().partial
     }
 
+    /// Windows read, by tier.
+    pub(crate) fn windows_read(&self) -> BTreeMap<Tier, u64> {
+        self.selections.borrow().windows_read.clone()
+    }
+
     /// Finds out what each selector below `expr` will need. Stretches of the same selector that
     /// touch are read as one; those far apart are not, since what lies between is of no use.
     pub(crate) fn plan(&self, expr: &Expr, steps: &Steps) -> Result<(), Error> {
@@ -74,7 +96,13 @@ impl Context<'_> {
                 let inner = self.subquery_steps(subquery, steps)?;
                 self.plan(&subquery.expr, &inner)
             }
-            Kind::Call { args, .. } => args.iter().try_for_each(|arg| self.plan(arg, steps)),
+            Kind::Call { function, args } => match self.rolled(function.id, args, steps)? {
+                Some(rolled) => {
+                    self.plan_rolled(&rolled);
+                    Ok(())
+                }
+                None => args.iter().try_for_each(|arg| self.plan(arg, steps)),
+            },
             Kind::Aggregate(aggregate) => {
                 if let Some(param) = &aggregate.param {
                     self.plan(param, steps)?;
@@ -91,11 +119,13 @@ impl Context<'_> {
 
     fn plan_selector(&self, selector: &Selector, back: i64, steps: &Steps) -> Result<(), Error> {
         let (start, end) = stretch(&self.placed(&selector.shift)?, back, steps);
+        self.plan_span(&selector.matchers, start, end);
+        Ok(())
+    }
+
+    pub(super) fn plan_span(&self, matchers: &[Matcher], start: i64, end: i64) {
         let mut selections = self.selections.borrow_mut();
-        let spans = selections
-            .by_selector
-            .entry(key(&selector.matchers))
-            .or_default();
+        let spans = selections.by_selector.entry(key(matchers)).or_default();
         let mut merged = Span {
             start,
             end,
@@ -111,7 +141,6 @@ impl Context<'_> {
             !touches
         });
         spans.push(merged);
-        Ok(())
     }
 
     /// The steps of a subquery: multiples of its own step, whatever the time of evaluation, so
@@ -136,7 +165,12 @@ impl Context<'_> {
     }
 
     /// The series of a selector over at least the time from `start` to `end`.
-    fn read(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Rc<Vec<Raw>>, Error> {
+    pub(super) fn read(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<Rc<Vec<Raw>>, Error> {
         let key = key(matchers);
         let (start, end) = {
             let selections = self.selections.borrow();
@@ -156,16 +190,14 @@ impl Context<'_> {
         };
         let range = TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end));
         let selection = self.source.select(matchers, range, self.budget)?;
+        if start < self.source.samples_from() {
+            self.note_dropped_samples();
+        }
         let mut series: Vec<Raw> = selection.series.into_iter().map(Raw::from).collect();
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let series = Rc::new(series);
         let mut selections = self.selections.borrow_mut();
-        selections.partial |= selection.partial;
-        for warning in selection.warnings {
-            if selections.warnings.len() < WARNINGS_MAX && !selections.warnings.contains(&warning) {
-                selections.warnings.push(warning);
-            }
-        }
+        selections.note(selection.warnings, selection.partial);
         let spans = selections.by_selector.entry(key).or_default();
         match spans.iter_mut().find(|s| s.start == start && s.end == end) {
             Some(span) => span.series = Some(Rc::clone(&series)),
@@ -176,6 +208,19 @@ impl Context<'_> {
             }),
         }
         Ok(series)
+    }
+
+    /// Says that samples of the time asked for are gone while their windows are there.
+    fn note_dropped_samples(&self) {
+        let tiers: Vec<&str> = self.source.tiers().iter().map(|tier| tier.name()).collect();
+        let warning = format!(
+            "samples before {} were dropped and are missing here; roll-ups of {} are kept, which \
+             sum, avg, count, min, max, present, stddev and stdvar_over_time read where range, step \
+             and time are multiples of them",
+            dates::day(self.source.samples_from()),
+            tiers.join(" and "),
+        );
+        self.selections.borrow_mut().note(vec![warning], true);
     }
 
     /// The series a selector needs when each step looks `back` milliseconds from its time.
@@ -244,7 +289,7 @@ fn stretch(placed: &Placed, back: i64, steps: &Steps) -> (i64, i64) {
     (first.saturating_add(1), placed.time(steps.last()))
 }
 
-fn key(matchers: &[Matcher]) -> String {
+pub(super) fn key(matchers: &[Matcher]) -> String {
     let parts: Vec<String> = matchers.iter().map(Matcher::to_string).collect();
     parts.join(",")
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rollup::Tier;
 use series::{Labels, Matcher, TimeRange, Timestamp};
 
-use crate::source::{Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values};
+use crate::source::{
+    Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values, WindowSelection, WindowSlice,
+};
 
 /// A source that holds its samples in memory, sorted by time. Where the same time is given twice
 /// the later value counts.
@@ -16,9 +19,19 @@ pub struct MemorySource {
     /// Where native histograms would be, if they were held.
     histograms: BTreeMap<Labels, Vec<i64>>,
     met_histogram: AtomicBool,
+    tiers: Vec<Tier>,
 }
 
 impl MemorySource {
+    /// An empty source that answers with windows of some tiers, finest first, made from its samples.
+    #[must_use]
+    pub fn with_windows(tiers: &[Tier]) -> Self {
+        Self {
+            tiers: tiers.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// Adds a sample.
     pub fn push(&mut self, labels: &Labels, at: Timestamp, value: f64) {
         match self.series.get_mut(labels) {
@@ -97,5 +110,34 @@ impl SeriesSource for MemorySource {
             });
         }
         Ok(selection)
+    }
+
+    fn tiers(&self) -> &[Tier] {
+        &self.tiers
+    }
+
+    fn windows(
+        &self,
+        matchers: &[Matcher],
+        tier: Tier,
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<WindowSelection, SourceError> {
+        let first = range.start_inclusive.as_millis() - tier.millis() + 1;
+        let samples = TimeRange::new(Timestamp::from_millis(first), range.end_inclusive);
+        let slice = |series: SeriesSlice| {
+            let Values::Float(values) = series.values;
+            let mut windows = rollup::roll(&series.times, &values, tier);
+            windows.retain(|(end, _)| range.contains(Timestamp::from_millis(*end)));
+            WindowSlice {
+                labels: series.labels,
+                windows,
+            }
+        };
+        let selection = self.select(matchers, samples, budget)?;
+        Ok(WindowSelection {
+            series: selection.series.into_iter().map(slice).collect(),
+            ..WindowSelection::default()
+        })
     }
 }

@@ -45,8 +45,13 @@ pub struct Miss {
 /// Runs a script from the top.
 #[must_use]
 pub fn run(engine: &Engine, text: &str) -> Report {
+    run_on(engine, MemorySource::default(), text)
+}
+
+/// Runs a script on a source.
+#[must_use]
+pub fn run_on(engine: &Engine, mut source: MemorySource, text: &str) -> Report {
     let mut report = Report::default();
-    let mut source = MemorySource::default();
     for command in commands(text) {
         match command {
             Ok(Command::Clear) => source.clear(),

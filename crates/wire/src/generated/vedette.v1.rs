@@ -1223,7 +1223,7 @@ pub struct Label {
     pub value: ::prost::alloc::string::String,
 }
 /// What is true of the answer as a whole. The last message of its stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QuerySummary {
     #[prost(enumeration = "ResultType", tag = "1")]
     pub result_type: i32,
@@ -1241,7 +1241,7 @@ pub struct QuerySummary {
     pub statistics: ::core::option::Option<QueryStatistics>,
 }
 /// What the answer cost.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QueryStatistics {
     #[prost(uint64, tag = "1")]
     pub series_read: u64,
@@ -1250,6 +1250,18 @@ pub struct QueryStatistics {
     /// Time from receipt to the first portion, in microseconds.
     #[prost(uint64, tag = "3")]
     pub duration_micros: u64,
+    /// Windows of roll-ups that were read in the place of samples.
+    #[prost(message, repeated, tag = "4")]
+    pub windows_read: ::prost::alloc::vec::Vec<WindowsRead>,
+}
+/// Windows that were read of one tier.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WindowsRead {
+    /// Their width: 1h or 1d.
+    #[prost(string, tag = "1")]
+    pub tier: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SeriesRequest {
