@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use query::source::{Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values};
+use query::source::{Budget, EachSeries, Selected, SeriesSlice, SeriesSource, SourceError};
 use query::{Engine, Options};
 use series::{Labels, Matcher, TimeRange, Timestamp};
 
@@ -42,7 +42,7 @@ impl Prepared {
             SeriesSlice {
                 labels: Arc::new(labels.expect("these are plain labels")),
                 times: Arc::clone(&times),
-                values: Values::Float(values.collect()),
+                values: values.collect::<Vec<f64>>().into(),
             }
         });
         Self {
@@ -59,12 +59,13 @@ impl Prepared {
 }
 
 impl SeriesSource for Prepared {
-    fn select(
+    fn select_each(
         &self,
         _: &[Matcher],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Selection, SourceError> {
+        each: &mut EachSeries<'_>,
+    ) -> Result<Selected, SourceError> {
         budget.charge_series(self.series.len() as u64)?;
         budget.charge_samples(self.samples())?;
         // The queries here read all there is, so nothing has to be cut away.
@@ -73,10 +74,8 @@ impl SeriesSource for Prepared {
             all.copied()
                 .all(|time| range.contains(Timestamp::from_millis(time)))
         );
-        Ok(Selection {
-            series: self.series.clone(),
-            ..Selection::default()
-        })
+        self.series.iter().cloned().try_for_each(each)?;
+        Ok(Selected::default())
     }
 }
 

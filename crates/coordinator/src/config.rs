@@ -59,6 +59,8 @@ pub struct StoreConfig {
     pub memory: ByteSize,
     /// Memory for blocks read back.
     pub block_cache: ByteSize,
+    /// Memory for columns that queries have unpacked.
+    pub column_cache: ByteSize,
     /// Memory for writes not yet in files.
     pub write_buffer: ByteSize,
 }
@@ -71,6 +73,7 @@ impl Default for StoreConfig {
             flush_interval: HumanDuration::from_secs(30 * 60),
             memory: ByteSize::mib(128),
             block_cache: ByteSize::mib(32),
+            column_cache: ByteSize::mib(64),
             write_buffer: ByteSize::mib(64),
         }
     }

@@ -232,7 +232,7 @@ impl Metrics {
 
 /// What the store says of itself: name, help, kind and value.
 #[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
-fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, MetricKind, u64); 12] {
+fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, MetricKind, u64); 15] {
     use MetricKind::{Counter, Gauge};
     [
         (
@@ -300,6 +300,24 @@ fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, Met
             "Samples packed anew by compactions.",
             Counter,
             statistics.compacted_samples_total,
+        ),
+        (
+            "vedette_coordinator_column_cache_bytes",
+            "Memory of columns of chunks that queries have unpacked.",
+            Gauge,
+            statistics.column_cache_bytes,
+        ),
+        (
+            "vedette_coordinator_column_cache_hits_total",
+            "Columns of chunks that queries found unpacked.",
+            Counter,
+            statistics.column_cache_hits_total,
+        ),
+        (
+            "vedette_coordinator_column_cache_misses_total",
+            "Columns of chunks that queries had to unpack.",
+            Counter,
+            statistics.column_cache_misses_total,
         ),
         (
             "vedette_coordinator_disk_bytes",

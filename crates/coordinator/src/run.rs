@@ -206,6 +206,7 @@ fn open_store(config: &Config) -> Result<Arc<Store>, Error> {
     })?;
     let (store, recovery) = Store::open(Box::new(engine))?;
     store.set_index_bytes_max(config.store.index_bytes_max());
+    store.set_column_cache_bytes(config.store.column_cache.as_u64());
     tracing::info!(
         series = recovery.series,
         batches = recovery.batches,

@@ -63,6 +63,8 @@ impl Upkeep {
             let now = self.clock.monotonic();
             let store = self.config.borrow().store.clone();
             self.store.set_index_bytes_max(store.index_bytes_max());
+            self.store
+                .set_column_cache_bytes(store.column_cache.as_u64());
             let due = now.saturating_sub(flushed_at) >= store.flush_interval.as_duration();
             // The writer called while the last flush went on, too.
             let head_bytes_max = store.head_bytes_max(self.store.index_bytes());

@@ -78,7 +78,7 @@ async fn instant_queries_answer_every_type_of_value() {
         query?query=sum(up)&stats=all
           200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"2"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":6,"peakSamples":9},"windows":{},"series":{"totalQueryableSeries":2}}}}
         query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&stats=all
-          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"code":"200","node":"n1"},"value":[1700002800,"60.5"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":3,"peakSamples":4},"windows":{"1h":1},"series":{"totalQueryableSeries":1}}}}
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"code":"200","node":"n1"},"value":[1700002800,"60.5"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":3,"peakSamples":4},"windows":{},"series":{"totalQueryableSeries":1}}}}
     "#]]).await;
     server.end().await;
 }

@@ -18,6 +18,9 @@ pub struct Options {
     pub lookback_ms: i64,
     /// The step of a subquery that names none, in milliseconds.
     pub subquery_step_ms: i64,
+    /// Fewest windows of roll-ups that a range must span to be answered by them rather than by samples:
+    /// windows of one series are read with those of its whole group.
+    pub windows_min: u32,
     /// Most steps of a range query: Prometheus' 11,000, enough for a minute's step over a week.
     pub steps_max: u64,
     /// Most series read by one query.
@@ -34,6 +37,7 @@ impl Default for Options {
         Self {
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
+            windows_min: 8,
             steps_max: 11_000,
             series_max: 1_000_000,
             samples_max: 50_000_000,
@@ -85,8 +89,7 @@ impl Engine {
         context.plan(&expr, &steps)?;
         let value = match &expr.unwrapped().kind {
             Kind::Range { .. } | Kind::Subquery(_) => {
-                let windows = context.windows(expr.unwrapped(), &steps)?;
-                Value::Matrix(windows.into_matrix(&context)?)
+                Value::Matrix(context.matrix(expr.unwrapped(), &steps)?)
             }
             _ => {
                 let operand = context.operand(&expr, &steps)?;

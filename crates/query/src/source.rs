@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rollup::{Tier, Window};
-use series::{Labels, Matcher, TimeRange};
+use series::{Floats, Labels, Matcher, TimeRange};
 
-/// The samples of one series. Native histograms will be a second variant.
+/// Values of an answer. Native histograms will be a second variant.
 #[derive(Clone, Debug)]
 pub enum Values {
     /// One float for each time.
@@ -20,15 +20,13 @@ pub struct SeriesSlice {
     pub labels: Arc<Labels>,
     /// Milliseconds since the Unix epoch, strictly ascending. Series of one target share it.
     pub times: Arc<[i64]>,
-    /// As many values as times; stale markers are among them.
-    pub values: Values,
+    /// As many values as times; stale markers are among them. Native histograms will be beside them.
+    pub values: Floats,
 }
 
-/// What a selector found.
+/// What is said of a selection beside its series.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// The series, in no promised order, each label set once.
-    pub series: Vec<SeriesSlice>,
+pub struct Selected {
     /// What the asker should know: damaged chunks left out, a node that is behind.
     pub warnings: Vec<String>,
     /// Whether something that should be here is known to be missing.
@@ -49,10 +47,8 @@ pub struct WindowSlice {
 pub struct WindowSelection {
     /// The series, in no promised order, each label set once.
     pub series: Vec<WindowSlice>,
-    /// As [`Selection::warnings`].
-    pub warnings: Vec<String>,
-    /// As [`Selection::partial`].
-    pub partial: bool,
+    /// What is said of them.
+    pub said: Selected,
 }
 
 /// Why a source could not answer.
@@ -165,18 +161,24 @@ impl Budget {
     }
 }
 
+/// Takes series one after another; an error ends the reading.
+pub type EachSeries<'a> = dyn FnMut(SeriesSlice) -> Result<(), SourceError> + 'a;
+
 /// Something that holds series.
 pub trait SeriesSource: Sync {
-    /// All series that pass every matcher, with their samples inside `range`.
+    /// Hands all series that pass every matcher to `each`, with their samples inside `range`, in no
+    /// promised order and each label set once. What `each` does not keep is let go before the next are
+    /// read.
     ///
     /// # Errors
-    /// When a limit is reached, the query is cancelled or the store fails.
-    fn select(
+    /// When a limit is reached, the query is cancelled or the store fails; and what `each` gives.
+    fn select_each(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Selection, SourceError>;
+        each: &mut EachSeries<'_>,
+    ) -> Result<Selected, SourceError>;
 
     /// The tiers of which windows are read for less than their samples, finest first.
     fn tiers(&self) -> &[Tier] {
@@ -192,7 +194,7 @@ pub trait SeriesSource: Sync {
     /// every matcher; each holds all samples of its width, stale markers left out.
     ///
     /// # Errors
-    /// As [`SeriesSource::select`].
+    /// As [`SeriesSource::select_each`].
     fn windows(
         &self,
         _matchers: &[Matcher],

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use query::source::{Selection, SourceError};
+use query::source::{EachSeries, Selected, SourceError};
 use query::testing::MemorySource;
 use query::{Answer, Budget, Engine, Error, Options, SeriesSource, Value, ast, functions};
 use series::{Labels, Matcher, TimeRange, Timestamp};
@@ -33,26 +33,27 @@ struct Watched {
 }
 
 impl SeriesSource for Watched {
-    fn select(
+    fn select_each(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Selection, SourceError> {
+        each: &mut EachSeries<'_>,
+    ) -> Result<Selected, SourceError> {
         let key: Vec<String> = matchers.iter().map(ToString::to_string).collect();
         self.ranges
             .lock()
             .expect("nothing panics while holding the lock")
             .push((key.join(","), range));
-        let mut selection = self.inner.select(matchers, range, budget)?;
+        let mut selected = self.inner.select_each(matchers, range, budget, each)?;
         if self.cancels {
             budget.cancel();
         }
         if self.partial {
-            selection.partial = true;
-            selection.warnings.push("one node is behind".to_owned());
+            selected.partial = true;
+            selected.warnings.push("one node is behind".to_owned());
         }
-        Ok(selection)
+        Ok(selected)
     }
 }
 
@@ -244,12 +245,13 @@ fn statistics_count_what_was_read_and_held() {
 fn a_failing_source_may_be_asked_again() {
     struct Failing;
     impl SeriesSource for Failing {
-        fn select(
+        fn select_each(
             &self,
             _: &[Matcher],
             _: TimeRange,
             _: &Budget,
-        ) -> Result<Selection, SourceError> {
+            _: &mut EachSeries<'_>,
+        ) -> Result<Selected, SourceError> {
             Err(SourceError::Read("disk".into()))
         }
     }

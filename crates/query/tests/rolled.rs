@@ -1,9 +1,9 @@
 //! What windows of roll-ups answer is what their samples answer.
 
 use proptest::prelude::*;
-use query::source::{Budget, Selection, SeriesSource, SourceError, WindowSelection};
+use query::source::{Budget, EachSeries, Selected, SeriesSource, SourceError, WindowSelection};
 use query::testing::MemorySource;
-use query::{Answer, Engine, Value};
+use query::{Answer, Engine, Options, Value};
 use rollup::Tier;
 use series::{Labels, Matcher, STALE_NAN, TimeRange, Timestamp};
 
@@ -30,7 +30,10 @@ fn sources(samples: &[(i64, f64)]) -> [MemorySource; 2] {
 
 /// An answer from `start` on, or at one time when there is no step.
 fn ask(source: &dyn SeriesSource, text: &str, start: i64, step: Option<i64>) -> Answer {
-    let engine = Engine::default();
+    let engine = Engine::new(Options {
+        windows_min: 1,
+        ..Options::default()
+    });
     let at = Timestamp::from_millis;
     let answer = match step {
         Some(step) => {
@@ -173,17 +176,16 @@ fn a_mean_of_large_values_does_not_overflow() {
 struct Forgetful(MemorySource);
 
 impl SeriesSource for Forgetful {
-    fn select(
+    fn select_each(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Selection, SourceError> {
-        let from = range
-            .start_inclusive
-            .max(Timestamp::from_millis(self.samples_from()));
-        self.0
-            .select(matchers, TimeRange::new(from, range.end_inclusive), budget)
+        each: &mut EachSeries<'_>,
+    ) -> Result<Selected, SourceError> {
+        let kept = Timestamp::from_millis(self.samples_from());
+        let range = TimeRange::new(range.start_inclusive.max(kept), range.end_inclusive);
+        self.0.select_each(matchers, range, budget, each)
     }
 
     fn tiers(&self) -> &[Tier] {

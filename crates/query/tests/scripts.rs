@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use query::Engine;
 use query::testing::{MemorySource, Report, run, run_on};
+use query::{Engine, Options};
 use rollup::Tier;
 
 fn scripts(folder: &Path) -> Vec<PathBuf> {
@@ -20,7 +20,10 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 fn report(path: &Path) -> Report {
     let text = std::fs::read_to_string(path).expect("the script is text");
     let rolled = run_on(
-        &Engine::default(),
+        &Engine::new(Options {
+            windows_min: 1,
+            ..Options::default()
+        }),
         MemorySource::with_windows(&Tier::ALL),
         &text,
     );

@@ -170,8 +170,27 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Pair by pair, as Prometheus sorts label sets.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // Up to the first piece that differs in length or text all are equal.
+        let same = common_prefix(self.text.as_bytes(), other.text.as_bytes());
+        let ends = self.ends.iter().zip(&other.ends);
+        let piece = ends
+            .take_while(|(a, b)| a == b && usize::from(**a) <= same)
+            .count();
+        if piece < self.ends.len().min(other.ends.len()) {
+            self.piece(piece).cmp(other.piece(piece))
+        } else {
+            self.ends.len().cmp(&other.ends.len())
+        }
     }
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let (words, _) = a.as_chunks::<8>();
+    let (other_words, _) = b.as_chunks::<8>();
+    let words = words.iter().zip(other_words).take_while(|(a, b)| a == b);
+    let start = 8 * words.count();
+    let rest = a.iter().zip(b).skip(start);
+    start + rest.take_while(|(a, b)| a == b).count()
 }
 
 impl fmt::Display for Labels {
@@ -419,5 +438,22 @@ mod tests {
         assert_eq!(builder.get("a"), "2");
         builder.set("a", "");
         assert!(builder.build().unwrap().is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn sets_sort_pair_by_pair(
+            a in proptest::collection::btree_map("[ab]{1,3}", "[ab]{1,12}", 0..4),
+            b in proptest::collection::btree_map("[ab]{1,3}", "[ab]{1,12}", 0..4),
+        ) {
+            let labels = |pairs: &std::collections::BTreeMap<String, String>| {
+                let pairs: Vec<(&str, &str)> =
+                    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                Labels::new(&pairs).unwrap()
+            };
+            let (left, right) = (labels(&a), labels(&b));
+            proptest::prop_assert_eq!(left.cmp(&right), left.iter().cmp(right.iter()));
+            proptest::prop_assert_eq!(left.cmp(&left.clone()), Ordering::Equal);
+        }
     }
 }

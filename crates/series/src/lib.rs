@@ -9,6 +9,7 @@
 //! share their timestamps, so a batch carries the time column once and one value column a series.
 
 pub mod block;
+mod floats;
 pub mod labels;
 pub mod limits;
 pub mod matcher;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod value;
 
 pub use block::{Block, Column, Rows};
+pub use floats::{Floats, Walk};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use snapshot::{Family, MetricKind, Sample, Snapshot};

@@ -140,6 +140,11 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// How many columns it may have samples of.
+    pub(crate) fn columns(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Its times.
     pub(crate) fn times(&self) -> Result<Vec<i64>, &'static str> {
         let times = codec::decode_times(self.times, self.rows);

@@ -123,7 +123,9 @@ impl Store {
     pub(crate) fn labels_of(&self, id: SeriesId, cold: &Cold) -> Option<Arc<Labels>> {
         match cold.get(&id) {
             Some((labels, _)) => Some(Arc::clone(labels)),
-            None => reading(&self.index).labels(id).map(Arc::new),
+            None => self
+                .columns
+                .labels(id, || reading(&self.index).labels(id).map(Arc::new)),
         }
     }
 
@@ -185,7 +187,7 @@ pub(crate) fn join_same(series: Vec<Selected>) -> Vec<Selected> {
                     let piece = |it: &Selected| Piece {
                         times: Arc::clone(&it.times),
                         rows: series::Rows::All,
-                        values: Arc::clone(&it.values),
+                        values: it.values.whole(),
                     };
                     let (times, values) = head::merge(&[piece(before), piece(&series)]);
                     (before.times, before.values) = (times.into(), values.into());

@@ -15,7 +15,7 @@ use series::Block;
 use crate::groups::{GroupId, Groups, Stretch};
 
 pub(crate) use group::HeadGroup;
-pub(crate) use piece::{Piece, are_joined, merge};
+pub(crate) use piece::{Piece, follow, merge};
 
 /// The samples of some span of the journal.
 #[derive(Debug, Default)]

@@ -152,6 +152,7 @@ impl Store {
         });
         drop(days);
         let counters = &self.counters;
+        let (hits, misses) = self.columns.hits_and_misses();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Statistics {
             series: reading(&self.index).len(),
@@ -167,6 +168,9 @@ impl Store {
             chunk_samples: samples,
             chunk_bytes: bytes,
             compacted_samples_total: load(&counters.compacted_samples),
+            column_cache_bytes: self.columns.bytes(),
+            column_cache_hits_total: hits,
+            column_cache_misses_total: misses,
             disk_bytes: self.engine.disk_bytes(),
         }
     }

@@ -23,6 +23,7 @@ pub mod keys;
 
 mod chunk;
 mod cold;
+mod columns;
 mod compact;
 mod flush;
 mod groups;
@@ -151,6 +152,12 @@ pub struct Statistics {
     pub chunk_bytes: u64,
     /// Samples that compactions have packed anew.
     pub compacted_samples_total: u64,
+    /// Bytes of columns that were unpacked and are kept.
+    pub column_cache_bytes: u64,
+    /// Columns of chunks that reads found unpacked.
+    pub column_cache_hits_total: u64,
+    /// Columns of chunks that reads had to unpack.
+    pub column_cache_misses_total: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
 }
@@ -196,6 +203,8 @@ pub struct Store {
     /// Bytes that the index may take; 0 for no bound.
     index_bytes_max: AtomicU64,
     counters: Counters,
+    /// What was unpacked of chunks.
+    columns: columns::Columns,
     /// Held for a whole flush, so that there is one at a time.
     flushing: Mutex<()>,
     /// Held for a whole compaction, so that there is one at a time.

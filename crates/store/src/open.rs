@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use roaring::RoaringBitmap;
 
+use crate::columns::Columns;
 use crate::compact::Leftovers;
 use crate::engine::{Batch, Durability, Engine, Family};
 use crate::groups::{self, Groups};
@@ -78,6 +79,7 @@ impl Store {
             poisoned: AtomicBool::new(false),
             flushes: AtomicU32::new(flushes),
             generation: AtomicU64::new(0),
+            columns: Columns::new(),
             index_bytes_max: AtomicU64::new(0),
             counters: Counters::default(),
             flushing: Mutex::new(()),

@@ -1,20 +1,20 @@
 //! Reading: the samples of a selector in a time range, from head and chunks, group by group.
 
-use std::collections::{BTreeMap, HashMap};
+mod chunks;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use roaring::RoaringBitmap;
-use series::{Labels, Matcher, TimeRange};
+use series::{Floats, Labels, Matcher, Rows, TimeRange};
 
-use crate::chunk::Chunk;
 use crate::cold::{self, Matching};
-use crate::engine::Family;
-use crate::flush::PART_ROWS;
 use crate::groups::GroupId;
 use crate::head::{self, Head, Piece};
-use crate::runs::{Day, Run};
+use crate::runs::Day;
 use crate::{Error, SeriesId, Store, keys, reading};
+use chunks::Found;
 
 /// Watches a read and may end it.
 pub trait Meter {
@@ -32,7 +32,7 @@ pub struct Selected {
     /// Milliseconds since the Unix epoch, strictly ascending, inside the range.
     pub times: Arc<[i64]>,
     /// As many values as times.
-    pub values: Arc<[f64]>,
+    pub values: Floats,
 }
 
 /// What a selector found.
@@ -45,7 +45,7 @@ pub struct Selection {
 }
 
 /// A series that was read: its id, times and values.
-pub(crate) type Read = (SeriesId, Arc<[i64]>, Arc<[f64]>);
+pub(crate) type Read = (SeriesId, Arc<[i64]>, Floats);
 
 /// Series of one group, by column.
 pub(crate) type Columns = [(u16, SeriesId)];
@@ -78,12 +78,17 @@ impl Snapshot {
 }
 
 /// Times that were joined, by the addresses of the time columns they were joined from.
-type Joined = HashMap<Vec<usize>, (usize, Arc<[i64]>), FixedState>;
+type Joined = HashMap<Vec<u64>, (usize, Arc<[i64]>), FixedState>;
 
 /// Times and values of one series.
-type Joint = (Arc<[i64]>, Arc<[f64]>);
+type Joint = (Arc<[i64]>, Floats);
 
 impl Store {
+    /// Bounds the memory for columns that reads have unpacked; 0 keeps none.
+    pub fn set_column_cache_bytes(&self, bytes: u64) {
+        self.columns.set_bytes_max(bytes);
+    }
+
     /// The samples inside `range` of all series that pass every matcher.
     ///
     /// # Errors
@@ -95,6 +100,26 @@ impl Store {
         range: TimeRange,
         meter: &dyn Meter,
     ) -> Result<Selection, Error> {
+        let mut series = Vec::new();
+        let damaged = self.select_each(matchers, range, meter, &mut |selected| {
+            series.push(selected);
+            Ok(())
+        })?;
+        Ok(Selection { series, damaged })
+    }
+
+    /// Hands those series to `each`, group after group; what it does not keep is let go before the next
+    /// group is read. Gives what could not be read.
+    ///
+    /// # Errors
+    /// As [`Store::select`], and what `each` gives.
+    pub fn select_each(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        meter: &dyn Meter,
+        each: &mut dyn FnMut(Selected) -> Result<(), Error>,
+    ) -> Result<Vec<String>, Error> {
         let Matching {
             ids,
             cold,
@@ -105,35 +130,45 @@ impl Store {
         }
         let wanted = reading(&self.groups).groups_of(ids.iter().map(SeriesId));
         let snapshot = self.snapshot(&wanted, range);
-        let mut found: Vec<Read> = Vec::new();
+        // What may be in more than one place waits until all is read.
+        let moved = moved(&wanted);
+        let old: HashSet<&Labels, FixedState> =
+            cold.values().map(|(labels, _)| &**labels).collect();
+        let mut waiting: Vec<Read> = Vec::new();
         for (group, columns) in &wanted {
-            found.extend(self.read_group(
-                &snapshot,
-                (*group, columns),
-                range,
-                meter,
-                &mut damaged,
-            )?);
-        }
-        // A series that moved from one group to another was read from each, the earlier one first.
-        found.sort_by_key(|(id, ..)| *id);
-        let mut series: Vec<Selected> = Vec::with_capacity(found.len());
-        for parts in found.chunk_by(|a, b| a.0 == b.0) {
-            let Some((id, times, values)) = join_groups(parts) else {
-                continue;
-            };
-            if let Some(labels) = self.labels_of(id, &cold) {
-                series.push(Selected {
+            let place = (*group, columns.as_slice());
+            for read in self.read_group(&snapshot, place, range, meter, &mut damaged)? {
+                let Some(labels) = self.labels_of(read.0, &cold) else {
+                    continue;
+                };
+                if moved.contains(&read.0) || old.contains(&*labels) {
+                    waiting.push(read);
+                    continue;
+                }
+                let (_, times, values) = read;
+                each(Selected {
                     labels,
                     times,
                     values,
-                });
+                })?;
             }
         }
-        if !cold.is_empty() {
-            series = cold::join_same(series);
-        }
-        Ok(Selection { series, damaged })
+        // A series that moved from one group to another was read from each, the earlier one first.
+        waiting.sort_by_key(|(id, ..)| *id);
+        let parts = waiting.chunk_by(|a, b| a.0 == b.0);
+        let named = parts
+            .filter_map(join_groups)
+            .filter_map(|(id, times, values)| {
+                let labels = self.labels_of(id, &cold)?;
+                Some(Selected {
+                    labels,
+                    times,
+                    values,
+                })
+            });
+        let series = cold::join_same(named.collect());
+        series.into_iter().try_for_each(each)?;
+        Ok(damaged)
     }
 
     /// The series that have something in a day that `range` touches, or in a head.
@@ -212,7 +247,11 @@ impl Store {
             }
             for run in day.runs.iter().filter(|run| run.touches(range)) {
                 let place = (*partition, run, group);
-                self.chunks(place, columns, range, meter, &mut pieces, damaged)?;
+                let found = &mut Found {
+                    pieces: &mut pieces,
+                    damaged,
+                };
+                self.chunks(place, columns, range, meter, found)?;
             }
         }
         let frozen = snapshot.frozen.as_ref();
@@ -233,97 +272,21 @@ impl Store {
         let mut found = Vec::with_capacity(columns.len());
         for ((_, id), mut pieces) in columns.iter().zip(pieces) {
             pieces.retain(|piece| overlaps(piece, range));
-            let read = if head::are_joined(&pieces) {
+            let read = if head::follow(&pieces) {
                 join(&pieces, range, &mut joined)
             } else {
                 let (times, values) = head::merge(&pieces);
                 let (start, end) = cut(&times, range);
-                (start < end).then(|| (times[start..end].into(), values[start..end].into()))
+                (start < end).then(|| {
+                    (
+                        times[start..end].into(),
+                        Floats::from(values[start..end].to_vec()),
+                    )
+                })
             };
             found.extend(read.map(|(times, values)| (*id, times, values)));
         }
         Ok(found)
-    }
-
-    /// Adds the pieces that one run has of some series.
-    fn chunks(
-        &self,
-        (partition, run, group): (u32, &Run, GroupId),
-        columns: &Columns,
-        range: TimeRange,
-        meter: &dyn Meter,
-        pieces: &mut [Vec<Piece>],
-        damaged: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        for part in 0..=u16::MAX {
-            let key = keys::chunk(partition, run.number, run.level, group, part);
-            let mut rows = 0;
-            let mut stopped = false;
-            let mut problems = Vec::new();
-            let read = self.engine.read(Family::Runs, &key, &mut |record| {
-                let chunk = match Chunk::parse(&key, record) {
-                    Ok(chunk) => chunk,
-                    Err(problem) => {
-                        // How many parts follow is not known; there may be one.
-                        rows = PART_ROWS;
-                        return problems.push(problem.to_owned());
-                    }
-                };
-                rows = chunk.rows;
-                let cells = rows.saturating_mul(columns.len()) as u64;
-                let touches = chunk.first_millis <= range.end_inclusive.as_millis()
-                    && chunk.last_millis >= range.start_inclusive.as_millis();
-                if !touches {
-                    return;
-                }
-                stopped = !meter.samples(cells);
-                if !stopped {
-                    read_columns(&chunk, columns, pieces, &mut problems);
-                }
-            });
-            match read {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(error) => problems.push(format!("it cannot be read: {}", error.source)),
-            }
-            damaged.extend(problems.into_iter().map(|problem| {
-                format!(
-                    "chunk of group {group} in day {partition}, run {} at level {}, part {part}: \
-                     {problem}",
-                    run.number, run.level
-                )
-            }));
-            if stopped {
-                return Err(Error::Stopped);
-            }
-            if rows < PART_ROWS {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn read_columns(
-    chunk: &Chunk<'_>,
-    columns: &Columns,
-    pieces: &mut [Vec<Piece>],
-    problems: &mut Vec<String>,
-) {
-    let times: Arc<[i64]> = match chunk.times() {
-        Ok(times) => times.into(),
-        Err(problem) => return problems.push(problem.to_owned()),
-    };
-    for ((column, id), pieces) in columns.iter().zip(pieces) {
-        match chunk.column(usize::from(*column)) {
-            Ok(Some(column)) => pieces.push(Piece {
-                times: Arc::clone(&times),
-                rows: column.rows,
-                values: column.values.into(),
-            }),
-            Ok(None) => {}
-            Err(problem) => problems.push(format!("series {}: {problem}", id.0)),
-        }
     }
 }
 
@@ -331,13 +294,20 @@ fn read_columns(
 /// same.
 fn join(pieces: &[Piece], range: TimeRange, joined: &mut Joined) -> Option<Joint> {
     // The pieces hold their time columns for as long as this read lasts, so an address names one
-    // column.
-    let key: Vec<usize> = pieces
-        .iter()
-        .map(|piece| piece.times.as_ptr().addr())
-        .collect();
+    // column. Series of a target have their gaps at the same times.
+    let mut key: Vec<u64> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        key.push(piece.times.as_ptr().addr() as u64);
+        if let Rows::Some(words) = &piece.rows {
+            key.push(words.len() as u64);
+            key.extend(words);
+        }
+    }
     let (start, times) = joined.entry(key).or_insert_with(|| {
-        let times = pieces.iter().flat_map(|piece| piece.times.iter().copied());
+        let times = pieces.iter().flat_map(|piece| {
+            let rows = piece.rows.iter(piece.times.len());
+            rows.map(|row| piece.times[row])
+        });
         let all: Vec<i64> = times.collect();
         let (start, end) = cut(&all, range);
         (start, all.get(start..end).unwrap_or_default().into())
@@ -345,29 +315,34 @@ fn join(pieces: &[Piece], range: TimeRange, joined: &mut Joined) -> Option<Joint
     if times.is_empty() {
         return None;
     }
-    let mut values = Vec::with_capacity(times.len());
-    let mut skip = *start;
-    for piece in pieces {
-        let rest = piece.values.get(skip..).unwrap_or_default();
-        skip = skip.saturating_sub(piece.values.len());
-        let room = times.len() - values.len();
-        values.extend_from_slice(rest.get(..room.min(rest.len())).unwrap_or_default());
-    }
-    Some((Arc::clone(times), values.into()))
+    let values = pieces.iter().map(|piece| Arc::clone(&piece.values));
+    let values = Floats::of_pieces(values.collect(), *start, times.len());
+    Some((Arc::clone(times), values))
+}
+
+/// The series that are or were in more than one group.
+pub(crate) fn moved(
+    wanted: &BTreeMap<GroupId, Vec<(u16, SeriesId)>>,
+) -> HashSet<SeriesId, FixedState> {
+    let mut seen: HashSet<SeriesId, FixedState> = HashSet::default();
+    let columns = wanted.values().flatten();
+    columns
+        .filter_map(|(_, id)| (!seen.insert(*id)).then_some(*id))
+        .collect()
 }
 
 /// A series' samples of all the groups it was in, one after another.
 pub(crate) fn join_groups(parts: &[Read]) -> Option<Read> {
     let (id, times, values) = parts.first()?;
     if parts.len() == 1 {
-        return Some((*id, Arc::clone(times), Arc::clone(values)));
+        return Some((*id, Arc::clone(times), values.clone()));
     }
     let pieces: Vec<Piece> = parts
         .iter()
         .map(|(_, times, values)| Piece {
             times: Arc::clone(times),
-            rows: series::Rows::All,
-            values: Arc::clone(values),
+            rows: Rows::All,
+            values: values.whole(),
         })
         .collect();
     let (times, values) = head::merge(&pieces);
@@ -375,7 +350,11 @@ pub(crate) fn join_groups(parts: &[Read]) -> Option<Read> {
 }
 
 fn overlaps(piece: &Piece, range: TimeRange) -> bool {
-    match (piece.times.first(), piece.times.last()) {
+    touches(&piece.times, range)
+}
+
+fn touches(times: &[i64], range: TimeRange) -> bool {
+    match (times.first(), times.last()) {
         (Some(&first), Some(&last)) => {
             first <= range.end_inclusive.as_millis() && last >= range.start_inclusive.as_millis()
         }

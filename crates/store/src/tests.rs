@@ -6,6 +6,7 @@ mod disk;
 mod dropped;
 mod golden;
 mod model;
+mod unpacked;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -82,11 +83,7 @@ fn read(store: &Store, name: &str, range: TimeRange) -> Vec<(String, Vec<(i64, f
         .series
         .iter()
         .map(|series| {
-            let samples = series
-                .times
-                .iter()
-                .copied()
-                .zip(series.values.iter().copied());
+            let samples = series.times.iter().copied().zip(series.values.iter());
             (series.labels.to_string(), samples.collect())
         })
         .collect()

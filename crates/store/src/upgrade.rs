@@ -306,7 +306,7 @@ mod tests {
             .series
             .iter()
             .flat_map(|it| it.times.iter().zip(it.values.iter()));
-        pairs.map(|(time, value)| (*time, *value)).collect()
+        pairs.map(|(time, value)| (*time, value)).collect()
     }
 
     #[test]

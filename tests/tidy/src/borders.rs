@@ -21,7 +21,7 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &["series"]),
     ("rollup", &["series"]),
     ("store", &["codec", "rollup", "series"]),
-    ("query", &["series"]),
+    ("query", &["rollup", "series"]),
     (
         "agent",
         &["codec", "daemon", "series", "spool", "wire[client]"],
@@ -33,6 +33,7 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
             "daemon",
             "query",
             "remote",
+            "rollup",
             "series",
             "store",
             "wire[server]",

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use query::source::{
-    Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values, WindowSelection, WindowSlice,
+    Budget, EachSeries, Selected, SeriesSlice, SeriesSource, SourceError, WindowSelection,
+    WindowSlice,
 };
 use rollup::Tier;
 use series::{Matcher, TimeRange};
@@ -61,29 +62,27 @@ impl Meter for Charged<'_> {
 }
 
 impl SeriesSource for StoreSource {
-    fn select(
+    fn select_each(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Selection, SourceError> {
+        each: &mut EachSeries<'_>,
+    ) -> Result<Selected, SourceError> {
         let meter = Charged::new(budget);
-        let found = meter.outcome(self.0.select(matchers, range, &meter))?;
-        let warnings = warnings(&found.damaged);
-        let series = found
-            .series
-            .into_iter()
-            .map(|series| SeriesSlice {
+        let read = self.0.select_each(matchers, range, &meter, &mut |series| {
+            let taken = each(SeriesSlice {
                 labels: series.labels,
                 times: series.times,
-                values: Values::Float(series.values),
-            })
-            .collect();
-        Ok(Selection {
-            series,
-            partial: !warnings.is_empty(),
-            warnings,
-        })
+                values: series.values,
+            });
+            if meter.goes_on(taken) {
+                Ok(())
+            } else {
+                Err(store::Error::Stopped)
+            }
+        });
+        Ok(said(&meter.outcome(read)?))
     }
 
     fn tiers(&self) -> &[Tier] {
@@ -103,26 +102,27 @@ impl SeriesSource for StoreSource {
     ) -> Result<WindowSelection, SourceError> {
         let meter = Charged::new(budget);
         let found = meter.outcome(self.0.windows(matchers, tier, range, &meter))?;
-        let warnings = warnings(&found.damaged);
         let slice = |series: WindowSeries| WindowSlice {
             labels: series.labels,
             windows: series.windows,
         };
         Ok(WindowSelection {
             series: found.series.into_iter().map(slice).collect(),
-            partial: !warnings.is_empty(),
-            warnings,
+            said: said(&found.damaged),
         })
     }
 }
 
 /// What could not be read, as an answer says it.
-fn warnings(damaged: &[String]) -> Vec<String> {
+fn said(damaged: &[String]) -> Selected {
     let named = damaged.iter().take(DAMAGED_NAMED_MAX);
     let mut warnings: Vec<String> = named.map(|what| format!("left out: {what}")).collect();
     if damaged.len() > DAMAGED_NAMED_MAX {
         let more = damaged.len() - DAMAGED_NAMED_MAX;
         warnings.push(format!("left out: {more} more that are damaged"));
     }
-    warnings
+    Selected {
+        partial: !warnings.is_empty(),
+        warnings,
+    }
 }

@@ -23,15 +23,15 @@ impl Context<'_> {
     }
 
     pub(super) fn absent_over_time(&self, arg: &Expr, steps: &Steps) -> Result<Grid, Error> {
-        let windows = self.windows(arg, steps)?;
+        let frame = self.frame(arg, steps)?;
         let mut seen = vec![false; steps.count];
-        for samples in &windows.series {
-            self.check()?;
-            windows.each(self, samples, |window| {
-                seen[window.step] |= window.low < window.high;
-                Ok(())
-            })?;
-        }
+        self.each_samples(arg, &frame, &mut |samples| {
+            let places = frame.places(self, &samples.times)?;
+            for (seen, (low, high)) in seen.iter_mut().zip(&places.bounds) {
+                *seen |= low < high;
+            }
+            Ok(())
+        })?;
         self.where_unseen(&seen, arg, steps)
     }
 

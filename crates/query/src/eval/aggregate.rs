@@ -48,18 +48,6 @@ trait Fold: Sized + Copy {
     fn result(self) -> f64;
 }
 
-impl Fold for Sum {
-    fn first(value: f64) -> Self {
-        Self::of(value)
-    }
-    fn add(&mut self, value: f64) {
-        *self = self.plus(value);
-    }
-    fn result(self) -> f64 {
-        self.total()
-    }
-}
-
 impl Fold for Mean {
     fn first(value: f64) -> Self {
         Self::of(value)
@@ -156,7 +144,7 @@ impl Fold for One {
 impl Context<'_> {
     pub(super) fn aggregate(&self, aggregate: &Aggregate, steps: &Steps) -> Result<Grid, Error> {
         match aggregate.op {
-            AggregateOp::Sum => self.fold::<Sum>(aggregate, steps),
+            AggregateOp::Sum => self.sum(aggregate, steps),
             AggregateOp::Avg => self.fold::<Mean>(aggregate, steps),
             AggregateOp::Min => self.fold::<Extreme<false>>(aggregate, steps),
             AggregateOp::Max => self.fold::<Extreme<true>>(aggregate, steps),
@@ -176,19 +164,34 @@ impl Context<'_> {
     /// The rows of the aggregated expression in groups, sorted by labels in each.
     pub(super) fn groups(&self, aggregate: &Aggregate, steps: &Steps) -> Result<Vec<Group>, Error> {
         let grid = self.grid(&aggregate.expr, steps)?;
-        let mut index: ByLabels<usize> = ByLabels::default();
+        // Label sets are made for groups, and not for each row.
+        let mut index: HashMap<Vec<u8>, usize, FixedState> = HashMap::default();
         let mut groups: Vec<Group> = Vec::new();
+        let mut key = Vec::new();
         for row in grid.rows {
             self.check()?;
-            let labels = group_labels(&row.labels, aggregate)?;
-            let at = match index.entry(Arc::clone(&labels)) {
-                Entry::Occupied(entry) => *entry.get(),
-                Entry::Vacant(entry) => {
+            key.clear();
+            for (name, value) in row
+                .labels
+                .iter()
+                .filter(|(name, _)| is_kept(name, aggregate))
+            {
+                for piece in [name, value] {
+                    key.extend_from_slice(piece.as_bytes());
+                    // No text holds this byte.
+                    key.push(0xff);
+                }
+            }
+            let at = match index.get(&key) {
+                Some(at) => *at,
+                None => {
+                    let keep = |name: &str| is_kept(name, aggregate);
                     groups.push(Group {
-                        labels,
+                        labels: labels::filtered(&row.labels, keep)?,
                         rows: Vec::new(),
                     });
-                    *entry.insert(groups.len() - 1)
+                    index.insert(key.clone(), groups.len() - 1);
+                    groups.len() - 1
                 }
             };
             groups[at].rows.push(row);
@@ -200,6 +203,46 @@ impl Context<'_> {
             group.rows.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
         Ok(groups)
+    }
+
+    /// The state of each step is a [`Sum`], in columns and without branches: most questions
+    /// about a fleet end in it.
+    fn sum(&self, aggregate: &Aggregate, steps: &Steps) -> Result<Grid, Error> {
+        let mut out = Grid::default();
+        let (mut sums, mut lost, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        for group in self.groups(aggregate, steps)? {
+            // What is added to a negative zero stays as it is.
+            sums.clear();
+            sums.resize(steps.count, -0.0_f64);
+            lost.clear();
+            lost.resize(steps.count, 0.0_f64);
+            seen.clear();
+            seen.resize(steps.count, false);
+            for row in &group.rows {
+                self.check()?;
+                let states = sums.iter_mut().zip(&mut lost).zip(&mut seen);
+                for (((sum, lost), seen), value) in states.zip(&row.values) {
+                    let is_present = present(*value);
+                    let state = Sum {
+                        sum: *sum,
+                        lost: *lost,
+                    };
+                    let next = state.plus(*value);
+                    *sum = if is_present { next.sum } else { *sum };
+                    *lost = if is_present { next.lost } else { *lost };
+                    *seen |= is_present;
+                }
+            }
+            let mut column = self.column(steps)?;
+            let states = sums.iter().zip(&lost).zip(&seen);
+            for (cell, ((&sum, &lost), seen)) in column.iter_mut().zip(states) {
+                if *seen {
+                    *cell = Sum { sum, lost }.total();
+                }
+            }
+            group.push_to(&mut out, column);
+        }
+        Ok(out)
     }
 
     fn fold<F: Fold>(&self, aggregate: &Aggregate, steps: &Steps) -> Result<Grid, Error> {
@@ -320,19 +363,16 @@ impl Context<'_> {
     }
 }
 
-fn group_labels(labels: &Labels, aggregate: &Aggregate) -> Result<Arc<Labels>, Error> {
-    let listed = |name: &str| {
-        aggregate
-            .grouping
-            .binary_search_by(|listed| listed.as_str().cmp(name))
-            .is_ok()
-    };
+/// Whether a label is one of those that a row's group has.
+fn is_kept(name: &str, aggregate: &Aggregate) -> bool {
+    let listed = aggregate
+        .grouping
+        .binary_search_by(|listed| listed.as_str().cmp(name))
+        .is_ok();
     if aggregate.without {
-        labels::filtered(labels, |name| name != METRIC_NAME && !listed(name))
-    } else if aggregate.grouping.is_empty() {
-        Ok(Arc::default())
+        name != METRIC_NAME && !listed
     } else {
-        labels::filtered(labels, listed)
+        listed
     }
 }
 

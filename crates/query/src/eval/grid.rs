@@ -75,6 +75,11 @@ impl Grid {
         }
     }
 
+    /// Puts the rows in the order of their labels.
+    pub(crate) fn sort(&mut self) {
+        self.rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+    }
+
     /// Replaces each value by what `change` makes of it at its step, and dooms the metric names.
     pub(crate) fn map(&mut self, mut change: impl FnMut(usize, f64) -> Option<f64>) {
         self.rows.retain_mut(|row| {

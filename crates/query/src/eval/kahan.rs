@@ -18,13 +18,14 @@ impl Sum {
     #[must_use]
     pub(super) fn plus(self, value: f64) -> Self {
         let sum = self.sum + value;
-        let lost = if sum.is_infinite() {
-            0.0
-        } else if self.sum.abs() >= value.abs() {
-            self.lost + ((self.sum - sum) + value)
+        // Both are worked out, so that no branch keeps sums from being added many at a time.
+        let (of_sum, of_value) = ((self.sum - sum) + value, (value - sum) + self.sum);
+        let lost = if self.sum.abs() >= value.abs() {
+            self.lost + of_sum
         } else {
-            self.lost + ((value - sum) + self.sum)
+            self.lost + of_value
         };
+        let lost = if sum.is_infinite() { 0.0 } else { lost };
         Self { sum, lost }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::kahan::{Mean, Variance};
 use super::steps::seconds;
-use super::window::{Samples, Slide, Window};
+use super::window::{Places, Samples, Slide, Window};
 use super::{Column, Context, Grid, Steps, quantile, rate, regression};
 use crate::error::Error;
 use crate::notes::Level;
@@ -32,17 +32,36 @@ impl Context<'_> {
             Id::DoubleExponentialSmoothing => check_factors(&params)?,
             _ => {}
         }
-        let windows = self.windows(range_arg, steps)?;
+        let frame = self.frame(range_arg, steps)?;
         let keeps_name = matches!(id, Id::LastOverTime | Id::FirstOverTime);
-        let range = windows.range;
-        let grid = windows.slide(self, !keeps_name, |samples| {
-            function(id, samples, &params, range)
-        })?;
-        if matches!(id, Id::Rate | Id::Increase) {
-            for row in &grid.rows {
-                self.note_counter(row.labels.metric_name(), range_arg.at);
+        let mut grid = Grid::default();
+        if let Some(kind) = rate::Kind::of(id) {
+            self.each_pieces(range_arg, &frame, &mut |pieces| {
+                let mut column = self.column(steps)?;
+                let places = frame.places(self, &pieces.times)?;
+                let extents = frame.extents(&places);
+                let how = (kind, frame.range);
+                rate::extrapolated(&pieces.values, &places, extents, how, &mut column);
+                grid.push(pieces.labels, true, column);
+                Ok(())
+            })?;
+            grid.sort();
+            if kind.counter {
+                for row in &grid.rows {
+                    self.note_counter(row.labels.metric_name(), range_arg.at);
+                }
             }
+            return Ok(grid);
         }
+        self.each_samples(range_arg, &frame, &mut |samples| {
+            let places = frame.places(self, &samples.times)?;
+            let function = function(id, &samples, &places, &params);
+            let column = frame.column(self, &samples, &places, function)?;
+            let drop_name = !keeps_name || samples.drop_name;
+            grid.push(samples.labels, drop_name, column);
+            Ok(())
+        })?;
+        grid.sort();
         Ok(grid)
     }
 
@@ -84,16 +103,23 @@ fn check_factors(params: &[Column]) -> Result<(), Error> {
 }
 
 /// The function for one series.
-fn function<'s>(id: Id, samples: &'s Samples, params: &'s [Column], range: i64) -> Slide<'s> {
-    let counter = |counter, rate| rate::Kind { counter, rate };
+fn function<'s>(
+    id: Id,
+    samples: &'s Samples,
+    places: &'s Places,
+    params: &'s [Column],
+) -> Slide<'s> {
     match id {
-        Id::Rate => rate::extrapolated(samples, counter(true, true), range),
-        Id::Increase => rate::extrapolated(samples, counter(true, false), range),
-        Id::Delta => rate::extrapolated(samples, counter(false, false), range),
         Id::Irate => rate::last_two(true),
         Id::Idelta => rate::last_two(false),
         Id::Resets => rate::neighbours(samples, |before, after| after < before),
         Id::Changes => rate::neighbours(samples, changed),
+        Id::MinOverTime if places.overlap_little() => {
+            Box::new(|window| Ok(scan::<false>(window.values())))
+        }
+        Id::MaxOverTime if places.overlap_little() => {
+            Box::new(|window| Ok(scan::<true>(window.values())))
+        }
         Id::MinOverTime => extreme(|new, kept| new < kept, Give::Value),
         Id::MaxOverTime => extreme(|new, kept| new > kept, Give::Value),
         Id::TsOfMinOverTime => extreme(|new, kept| new <= kept, Give::Time),
@@ -173,6 +199,40 @@ fn variance(values: &[f64]) -> f64 {
 )]
 fn changed(before: f64, after: f64) -> bool {
     before != after && !(before.is_nan() && after.is_nan())
+}
+
+/// The least or, if `GREATEST`, the greatest of a few; NaN only if there is nothing else.
+fn scan<const GREATEST: bool>(values: &[f64]) -> Option<f64> {
+    const LANES: usize = 8;
+    let beats = |new: f64, kept: f64| if GREATEST { new > kept } else { new < kept };
+    let worst = if GREATEST {
+        f64::NEG_INFINITY
+    } else {
+        f64::INFINITY
+    };
+    let mut lanes = [worst; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (kept, new) in lanes.iter_mut().zip(chunk) {
+            *kept = if beats(*new, *kept) { *new } else { *kept };
+        }
+    }
+    let all = lanes.iter().chain(rest);
+    let best = all.fold(
+        worst,
+        |kept, new| if beats(*new, kept) { *new } else { kept },
+    );
+    // What lanes cannot tell: nothing but NaN, and which of the zeros came first.
+    if best.is_finite() && best.abs() > 0.0 {
+        return Some(best);
+    }
+    values.iter().copied().reduce(|kept, new| {
+        if beats(new, kept) || kept.is_nan() {
+            new
+        } else {
+            kept
+        }
+    })
 }
 
 /// What of the extreme sample is asked for.

@@ -3,9 +3,12 @@
 //! The extrapolation is Prometheus' (promql/functions.go, `extrapolatedRate`), with the operations
 //! in the same order so that results agree to the last bit.
 
+use series::Floats;
+
 use super::kahan::Sum;
 use super::steps::seconds;
-use super::window::{Samples, Slide, Window};
+use super::window::{Places, Samples, Slide};
+use crate::parse::functions::Id;
 
 /// Which of the three it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,75 +19,127 @@ pub(super) struct Kind {
     pub(super) rate: bool,
 }
 
-/// `rate`, `increase` and `delta`. Resets are found once a series; a window adds only those inside.
-pub(super) fn extrapolated(samples: &Samples, kind: Kind, range: i64) -> Slide<'_> {
-    let resets: Vec<usize> = if kind.counter {
-        let drops = samples.values.windows(2).enumerate();
-        drops
-            .filter(|(_, pair)| pair[1] < pair[0])
-            .map(|(index, _)| index + 1)
-            .collect()
+impl Kind {
+    /// The one that a function is.
+    pub(super) fn of(id: Id) -> Option<Self> {
+        let (counter, rate) = match id {
+            Id::Rate => (true, true),
+            Id::Increase => (true, false),
+            Id::Delta => (false, false),
+            _ => return None,
+        };
+        Some(Self { counter, rate })
+    }
+}
+
+/// What the times of one window's samples say, whatever their values.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    /// Seconds between the first and the last sample.
+    interval: f64,
+    /// Seconds that the line through the samples is drawn on before the first and after the last.
+    to_start: f64,
+    to_end: f64,
+}
+
+/// Of a window from `start` to `end` that has these samples.
+pub(super) fn extent(times: &[i64], start: i64, end: i64) -> Extent {
+    let [first, .., last] = times else {
+        return Extent::default();
+    };
+    let interval = seconds(last - first);
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let average = interval / (times.len() - 1) as f64;
+    // Samples that are close to an edge of the window are taken to reach to it.
+    let threshold = average * 1.1;
+    let reach = |gap: f64| if gap >= threshold { average / 2.0 } else { gap };
+    Extent {
+        interval,
+        to_start: reach(seconds(first - start)),
+        to_end: reach(seconds(end - last)),
+    }
+}
+
+/// `rate`, `increase` and `delta` at each step. Resets are found once a series; a window adds only those
+/// inside, and of its other samples only the first and the last are looked at.
+pub(super) fn extrapolated(
+    values: &Floats,
+    places: &Places,
+    extents: &[Extent],
+    (kind, range): (Kind, i64),
+    column: &mut [f64],
+) {
+    let resets = if kind.counter {
+        resets(values)
     } else {
         Vec::new()
     };
+    let per = if kind.rate { seconds(range) } else { 1.0 };
     let (mut first, mut last) = (0, 0);
-    Box::new(move |window| {
-        while resets.get(last).is_some_and(|reset| *reset < window.high) {
-            last += 1;
+    let (mut begins, mut ends) = (values.walk(), values.walk());
+    let steps = column.iter_mut().zip(&places.bounds).zip(extents);
+    for ((cell, (low, high)), extent) in steps {
+        let (low, high) = (*low as usize, *high as usize);
+        if high < low + 2 {
+            continue;
         }
-        while first < last && resets[first] <= window.low {
-            first += 1;
+        let (begin, end) = (begins.at(low), ends.at(high - 1));
+        let mut result = end - begin;
+        if !resets.is_empty() {
+            while resets.get(last).is_some_and(|(reset, _)| *reset < high) {
+                last += 1;
+            }
+            while first < last && resets[first].0 <= low {
+                first += 1;
+            }
+            for (_, before) in &resets[first..last] {
+                result += before;
+            }
         }
-        let inside = &resets[first..last];
-        Ok(extrapolate(window, inside, &samples.values, kind, range))
-    })
+        *cell = extrapolate(result, begin, *extent, kind.counter, per);
+    }
 }
 
-/// One window. `resets` are the indices, in all of the series, of the samples after a reset.
-fn extrapolate(
-    window: &Window<'_>,
-    resets: &[usize],
-    all_values: &[f64],
-    kind: Kind,
-    range: i64,
-) -> Option<f64> {
-    let (times, values) = (window.times(), window.values());
-    let count = values.len();
-    if count < 2 {
-        return None;
-    }
-    let mut result = values[count - 1] - values[0];
-    for reset in resets {
-        result += all_values[reset - 1];
-    }
-    let interval = seconds(times[count - 1] - times[0]);
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let average = interval / (count - 1) as f64;
-    // Samples that are close to an edge of the window are taken to reach to it.
-    let threshold = average * 1.1;
-    let mut to_start = seconds(times[0] - window.start);
-    let mut to_end = seconds(window.end - times[count - 1]);
-    if to_start >= threshold {
-        to_start = average / 2.0;
-    }
-    if kind.counter {
-        // A counter began at zero at the earliest where its line reaches zero.
-        let mut to_zero = to_start;
-        if result > 0.0 && values[0] >= 0.0 {
-            to_zero = interval * (values[0] / result);
+/// The indices of the samples after a reset, each with the value before it.
+fn resets(values: &Floats) -> Vec<(usize, f64)> {
+    let mut found = Vec::new();
+    let (mut start, mut before) = (0, f64::NAN);
+    for slice in values.slices() {
+        let Some((first, last)) = slice.first().zip(slice.last()) else {
+            continue;
+        };
+        if *first < before {
+            found.push((start, before));
         }
+        let pairs = || slice.iter().zip(slice.iter().skip(1));
+        // Most have none, and a look without branches takes many at a time.
+        if pairs().fold(false, |any, (before, after)| any | (after < before)) {
+            let drops = pairs()
+                .enumerate()
+                .filter(|(_, (before, after))| after < before);
+            found.extend(drops.map(|(index, (before, _))| (start + index + 1, *before)));
+        }
+        start += slice.len();
+        before = *last;
+    }
+    found
+}
+
+/// The change over a whole window, in each `per` seconds of it, from that between its samples.
+fn extrapolate(result: f64, first: f64, extent: Extent, counter: bool, per: f64) -> f64 {
+    let Extent {
+        interval,
+        mut to_start,
+        to_end,
+    } = extent;
+    if counter && result > 0.0 && first >= 0.0 {
+        // A counter began at zero at the earliest where its line reaches zero.
+        let to_zero = interval * (first / result);
         if to_zero < to_start {
             to_start = to_zero;
         }
     }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    let mut factor = (interval + to_start + to_end) / interval;
-    if kind.rate {
-        factor /= seconds(range);
-    }
-    Some(result * factor)
+    result * ((interval + to_start + to_end) / interval / per)
 }
 
 /// `irate` and `idelta`: from the last two samples.

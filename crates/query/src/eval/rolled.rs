@@ -77,10 +77,15 @@ impl Context<'_> {
             placed,
         };
         let once = first == last;
+        let is_worth = |tier: Tier, span: i64| {
+            let least = i64::from(self.options.windows_min) * tier.millis();
+            span >= least || start < self.source.samples_from()
+        };
         for &tier in tiers.iter().rev() {
             let width = tier.millis();
             let on_grid = |time: i64| time.rem_euclid(width) == 0;
-            if on_grid(range) && on_grid(first) && (once || on_grid(steps.step)) {
+            let fits = on_grid(range) && on_grid(first) && (once || on_grid(steps.step));
+            if fits && is_worth(tier, last.saturating_sub(start)) {
                 return Ok(Some(rolled(tier, (start, last), Vec::new())));
             }
         }
@@ -89,7 +94,7 @@ impl Context<'_> {
             return Ok(None);
         };
         let inner = (tier.end_of(start), last - last.rem_euclid(tier.millis()));
-        if inner.1 - inner.0 < tier.millis() {
+        if inner.1 - inner.0 < tier.millis() || !is_worth(tier, inner.1 - inner.0) {
             return Ok(None);
         }
         let edges = [(start + 1, inner.0), (inner.1 + 1, last)];
@@ -158,13 +163,13 @@ impl Context<'_> {
                 self.check()?;
                 let inside = |time: &i64| (*start..=*end).contains(time);
                 let samples = raw.times.iter().zip(raw.values.iter());
-                let fresh = samples.filter(|(time, value)| inside(time) && !is_stale(**value));
+                let fresh = samples.filter(|(time, value)| inside(time) && !is_stale(*value));
                 let edge = fresh.fold(None, |edge: Option<Window>, (_, value)| match edge {
                     Some(mut window) => {
-                        window.add(*value);
+                        window.add(value);
                         Some(window)
                     }
-                    None => Some(Window::of(*value)),
+                    None => Some(Window::of(value)),
                 });
                 let windows = parts.entry(Arc::clone(&raw.labels)).or_default();
                 windows.extend(edge);
@@ -200,7 +205,7 @@ impl Context<'_> {
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let found = Rc::new(series);
         let mut selections = self.selections.borrow_mut();
-        selections.note(read.warnings, read.partial);
+        selections.note(read.said.warnings, read.said.partial);
         let count: usize = found.iter().map(|series| series.windows.len()).sum();
         *selections.windows_read.entry(rolled.tier).or_default() += count as u64;
         selections.windows.insert(place, Rc::clone(&found));

@@ -4,23 +4,25 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use rollup::Tier;
-use series::{Labels, Matcher, TimeRange, Timestamp, is_stale};
+use series::{Floats, Labels, Matcher, TimeRange, Timestamp, is_stale};
 
 use super::grid::present;
 use super::rolled::Found;
 use super::steps::seconds;
+use super::window::{Frame, PLACES_MAX};
 use super::{Context, Grid, Placed, Steps, dates};
 use crate::ast::{Kind, Selector, Subquery};
 use crate::error::Error;
 use crate::parse::Expr;
-use crate::source::{SeriesSlice, Values};
+use crate::source::{Selected, SeriesSlice, SourceError};
 
 /// One series as read.
 pub(super) struct Raw {
     pub(super) labels: Arc<Labels>,
     pub(super) times: Arc<[i64]>,
-    pub(super) values: Arc<[f64]>,
+    pub(super) values: Floats,
 }
 
 /// What has been and will be read.
@@ -50,6 +52,8 @@ impl Selections {
 struct Span {
     start: i64,
     end: i64,
+    /// How many nodes of the expression need it.
+    uses: usize,
     series: Option<Rc<Vec<Raw>>>,
 }
 
@@ -129,6 +133,7 @@ impl Context<'_> {
         let mut merged = Span {
             start,
             end,
+            uses: 1,
             series: None,
         };
         spans.retain(|span| {
@@ -137,6 +142,7 @@ impl Context<'_> {
             if touches {
                 merged.start = merged.start.min(span.start);
                 merged.end = merged.end.max(span.end);
+                merged.uses += span.uses;
             }
             !touches
         });
@@ -189,29 +195,77 @@ impl Context<'_> {
             }
         };
         let range = TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end));
-        let selection = self.source.select(matchers, range, self.budget)?;
-        if start < self.source.samples_from() {
-            self.note_dropped_samples();
-        }
-        let mut series: Vec<Raw> = selection.series.into_iter().map(Raw::from).collect();
+        let mut series: Vec<Raw> = Vec::new();
+        let selected = self
+            .source
+            .select_each(matchers, range, self.budget, &mut |slice| {
+                series.push(Raw::from(slice));
+                Ok(())
+            })?;
+        self.note_selection(start, selected);
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let series = Rc::new(series);
         let mut selections = self.selections.borrow_mut();
-        selections.note(selection.warnings, selection.partial);
         let spans = selections.by_selector.entry(key).or_default();
         match spans.iter_mut().find(|s| s.start == start && s.end == end) {
             Some(span) => span.series = Some(Rc::clone(&series)),
             None => spans.push(Span {
                 start,
                 end,
+                uses: 0,
                 series: Some(Rc::clone(&series)),
             }),
         }
         Ok(series)
     }
 
-    /// Says that samples of the time asked for are gone while their windows are there.
-    fn note_dropped_samples(&self) {
+    /// Hands each series that a selector needs to `visit`, in no order, when each step looks `back`
+    /// milliseconds from its time. What only one node asks for is let go at once.
+    pub(super) fn each_raw(
+        &self,
+        matchers: &[Matcher],
+        placed: &Placed,
+        back: i64,
+        steps: &Steps,
+        visit: &mut dyn FnMut(&Raw) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (start, end) = stretch(placed, back, steps);
+        if !self.is_read_once(matchers, start, end) {
+            return self.read(matchers, start, end)?.iter().try_for_each(visit);
+        }
+        let range = TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end));
+        let mut failed = None;
+        let read = self
+            .source
+            .select_each(matchers, range, self.budget, &mut |slice| {
+                visit(&Raw::from(slice)).map_err(|error| {
+                    failed = Some(error);
+                    SourceError::Cancelled
+                })
+            });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.note_selection(start, read?);
+        Ok(())
+    }
+
+    /// Whether the plan has one use for a stretch of a selector.
+    fn is_read_once(&self, matchers: &[Matcher], start: i64, end: i64) -> bool {
+        let selections = self.selections.borrow();
+        let spans = selections.by_selector.get(&key(matchers));
+        let planned = spans.into_iter().flatten();
+        let mut planned = planned.filter(|span| span.start <= start && end <= span.end);
+        planned.next().is_some_and(|span| span.uses == 1)
+    }
+
+    /// Keeps what was said of a selection from `start` on.
+    fn note_selection(&self, start: i64, selected: Selected) {
+        let mut selections = self.selections.borrow_mut();
+        selections.note(selected.warnings, selected.partial);
+        if start >= self.source.samples_from() {
+            return;
+        }
         let tiers: Vec<&str> = self.source.tiers().iter().map(|tier| tier.name()).collect();
         let warning = format!(
             "samples before {} were dropped and are missing here; roll-ups of {} are kept, which \
@@ -220,19 +274,7 @@ impl Context<'_> {
             dates::day(self.source.samples_from()),
             tiers.join(" and "),
         );
-        self.selections.borrow_mut().note(vec![warning], true);
-    }
-
-    /// The series a selector needs when each step looks `back` milliseconds from its time.
-    pub(super) fn read_placed(
-        &self,
-        selector: &Selector,
-        placed: &Placed,
-        back: i64,
-        steps: &Steps,
-    ) -> Result<Rc<Vec<Raw>>, Error> {
-        let (start, end) = stretch(placed, back, steps);
-        self.read(&selector.matchers, start, end)
+        selections.note(vec![warning], true);
     }
 
     pub(super) fn instant_selector(
@@ -255,30 +297,30 @@ impl Context<'_> {
         if steps.count == 0 {
             return Ok(grid);
         }
-        let placed = self.placed(&selector.shift)?;
         let lookback = self.options.lookback_ms;
-        let series = self.read_placed(selector, &placed, lookback, steps)?;
-        for raw in series.iter() {
+        let placed = self.placed(&selector.shift)?;
+        let frame = Frame::new(lookback, placed, steps);
+        self.each_raw(&selector.matchers, &placed, lookback, steps, &mut |raw| {
             let mut column = self.column(steps)?;
-            let mut next = 0;
-            for (cell, at) in column.iter_mut().zip(steps.iter()) {
-                let time = placed.time(at);
-                while raw.times.get(next).is_some_and(|sample| *sample <= time) {
-                    next += 1;
-                }
-                let Some(last) = next.checked_sub(1) else {
+            let places = frame.places(self, &raw.times)?;
+            let mut values = raw.values.walk();
+            for (cell, (low, high)) in column.iter_mut().zip(&places.bounds) {
+                if low == high {
                     continue;
-                };
-                let (sample, value) = (raw.times[last], raw.values[last]);
-                if sample > time.saturating_sub(lookback) && present(value) {
+                }
+                let last = *high as usize - 1;
+                let value = values.at(last);
+                if present(value) {
                     *cell = match take {
                         Take::Value => value,
-                        Take::Time => seconds(sample),
+                        Take::Time => seconds(raw.times[last]),
                     };
                 }
             }
             grid.push(Arc::clone(&raw.labels), false, column);
-        }
+            Ok(())
+        })?;
+        grid.sort();
         Ok(grid)
     }
 }
@@ -296,27 +338,73 @@ pub(super) fn key(matchers: &[Matcher]) -> String {
 
 impl From<SeriesSlice> for Raw {
     fn from(slice: SeriesSlice) -> Self {
-        let Values::Float(values) = slice.values;
         Self {
             labels: slice.labels,
             times: slice.times,
-            values,
+            values: slice.values,
         }
     }
 }
 
-impl Raw {
-    /// Times and values without stale markers, which windows pass over.
-    pub(super) fn fresh(&self) -> (Arc<[i64]>, Arc<[f64]>) {
-        if !self.values.iter().any(|value| is_stale(*value)) {
-            return (Arc::clone(&self.times), Arc::clone(&self.values));
+/// Leaves stale markers out, which windows pass over. Series of one target have theirs at the same
+/// times, so what is left of their times is made once and shared.
+#[derive(Default)]
+pub(super) struct Fresh {
+    by_times: HashMap<usize, FreshTimes, FixedState>,
+}
+
+struct FreshTimes {
+    all: Arc<[i64]>,
+    stale: Vec<usize>,
+    fresh: Arc<[i64]>,
+}
+
+impl Fresh {
+    /// Times and values of a series without stale markers.
+    pub(super) fn of(&mut self, raw: &Raw) -> (Arc<[i64]>, Floats) {
+        // Most have none, and a look without branches takes many at a time.
+        let has_stale = |slice: &[f64]| {
+            slice
+                .iter()
+                .fold(false, |any, value| any | is_stale(*value))
+        };
+        if !raw.values.slices().any(has_stale) {
+            return (Arc::clone(&raw.times), raw.values.clone());
         }
-        let (times, values): (Vec<i64>, Vec<f64>) = self
-            .times
-            .iter()
-            .zip(self.values.iter())
-            .filter(|(_, value)| !is_stale(**value))
-            .unzip();
-        (times.into(), values.into())
+        let values = raw.values.whole();
+        let stale = values.iter().enumerate();
+        let stale = stale.filter(|(_, value)| is_stale(**value));
+        let stale: Vec<usize> = stale.map(|(index, _)| index).collect();
+        let values = Floats::from(without(&values, &stale));
+        let address = raw.times.as_ptr().addr();
+        // The times are held, so their address is their own.
+        if let Some(known) = self.by_times.get(&address)
+            && Arc::ptr_eq(&known.all, &raw.times)
+            && known.stale == stale
+        {
+            return (Arc::clone(&known.fresh), values);
+        }
+        let fresh: Arc<[i64]> = without(&raw.times, &stale).into();
+        let known = FreshTimes {
+            all: Arc::clone(&raw.times),
+            stale,
+            fresh: Arc::clone(&fresh),
+        };
+        if self.by_times.len() >= PLACES_MAX {
+            self.by_times.clear();
+        }
+        self.by_times.insert(address, known);
+        (fresh, values)
     }
+}
+
+/// All but those at some indices, which ascend.
+fn without<T: Copy>(all: &[T], left_out: &[usize]) -> Vec<T> {
+    let mut kept = Vec::with_capacity(all.len());
+    let mut from = 0;
+    for &index in left_out.iter().chain([&all.len()]) {
+        kept.extend_from_slice(all.get(from..index).unwrap_or_default());
+        from = index + 1;
+    }
+    kept
 }

@@ -8,7 +8,8 @@ use rollup::Tier;
 use series::{Labels, Matcher, TimeRange, Timestamp};
 
 use crate::source::{
-    Budget, Selection, SeriesSlice, SeriesSource, SourceError, Values, WindowSelection, WindowSlice,
+    Budget, EachSeries, Selected, SeriesSlice, SeriesSource, SourceError, WindowSelection,
+    WindowSlice,
 };
 
 /// A source that holds its samples in memory, sorted by time. Where the same time is given twice
@@ -73,19 +74,19 @@ fn passes(labels: &Labels, matchers: &[Matcher]) -> bool {
 }
 
 impl SeriesSource for MemorySource {
-    fn select(
+    fn select_each(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Selection, SourceError> {
-        let mut selection = Selection::default();
+        each: &mut EachSeries<'_>,
+    ) -> Result<Selected, SourceError> {
         let (start, end) = (
             range.start_inclusive.as_millis(),
             range.end_inclusive.as_millis(),
         );
         if range.is_empty() {
-            return Ok(selection);
+            return Ok(Selected::default());
         }
         for (labels, times) in &self.histograms {
             if passes(labels, matchers) && times.iter().any(|time| (start..=end).contains(time)) {
@@ -103,13 +104,13 @@ impl SeriesSource for MemorySource {
             }
             budget.charge_series(1)?;
             budget.charge_samples(u64::try_from(times.len()).unwrap_or(u64::MAX))?;
-            selection.series.push(SeriesSlice {
+            each(SeriesSlice {
                 labels: Arc::new(labels.clone()),
                 times: times.into(),
-                values: Values::Float(values.into()),
-            });
+                values: values.into(),
+            })?;
         }
-        Ok(selection)
+        Ok(Selected::default())
     }
 
     fn tiers(&self) -> &[Tier] {
@@ -125,19 +126,16 @@ impl SeriesSource for MemorySource {
     ) -> Result<WindowSelection, SourceError> {
         let first = range.start_inclusive.as_millis() - tier.millis() + 1;
         let samples = TimeRange::new(Timestamp::from_millis(first), range.end_inclusive);
-        let slice = |series: SeriesSlice| {
-            let Values::Float(values) = series.values;
-            let mut windows = rollup::roll(&series.times, &values, tier);
+        let mut series = Vec::new();
+        let said = self.select_each(matchers, samples, budget, &mut |slice| {
+            let mut windows = rollup::roll(&slice.times, &slice.values.whole(), tier);
             windows.retain(|(end, _)| range.contains(Timestamp::from_millis(*end)));
-            WindowSlice {
-                labels: series.labels,
+            series.push(WindowSlice {
+                labels: slice.labels,
                 windows,
-            }
-        };
-        let selection = self.select(matchers, samples, budget)?;
-        Ok(WindowSelection {
-            series: selection.series.into_iter().map(slice).collect(),
-            ..WindowSelection::default()
-        })
+            });
+            Ok(())
+        })?;
+        Ok(WindowSelection { series, said })
     }
 }

@@ -12,13 +12,12 @@ pub(crate) struct Piece {
     pub(crate) values: Arc<[f64]>,
 }
 
-/// Whether pieces follow one another in time and hold every row: then their times can simply be
-/// joined, and shared by all series of which the same is true.
-pub(crate) fn are_joined(pieces: &[Piece]) -> bool {
-    pieces.iter().all(|piece| piece.rows == Rows::All)
-        && pieces
-            .windows(2)
-            .all(|pair| pair[0].times.last() < pair[1].times.first())
+/// Whether pieces follow one another in time: then their times can simply be joined, and shared by all
+/// series that have the same.
+pub(crate) fn follow(pieces: &[Piece]) -> bool {
+    pieces
+        .windows(2)
+        .all(|pair| pair[0].times.last() < pair[1].times.first())
 }
 
 /// All samples of the pieces in order of time. Where a time comes twice the later piece wins.
@@ -64,7 +63,7 @@ mod tests {
             piece(&[(10, 1.0), (20, 2.0)]),
             piece(&[(5, 0.5), (20, 9.0)]),
         ];
-        assert!(!are_joined(&pieces));
+        assert!(!follow(&pieces));
         assert_eq!(merge(&pieces), (vec![5, 10, 20], vec![0.5, 1.0, 9.0]));
     }
 

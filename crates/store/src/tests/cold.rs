@@ -34,18 +34,19 @@ fn series_of_older_days_leave_memory_and_are_found_all_the_same() {
     let check = |store: &Store| {
         let statistics = store.statistics();
         assert_eq!((statistics.series, statistics.cold_series), (5, 2));
-        let found = read(store, "up", TimeRange::ALL);
+        let mut found = read(store, "up", TimeRange::ALL);
+        found.sort_by(|a, b| a.0.cmp(&b.0));
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
             [
-                r#"up{node="stays"}"#,
                 r#"up{node="pod-1"}"#,
                 r#"up{node="pod-2"}"#,
-                r#"up{node="pod-3"}"#
+                r#"up{node="pod-3"}"#,
+                r#"up{node="stays"}"#
             ]
         );
-        assert_eq!(found[1].1, [(DAY + 1000, 1.0)]);
+        assert_eq!(found[0].1, [(DAY + 1000, 1.0)]);
         let nodes = store.label_values("node", &[], TimeRange::ALL, 9).unwrap();
         assert_eq!(nodes.items, ["pod-1", "pod-2", "pod-3", "stays"]);
         let last = TimeRange::new(Timestamp::from_millis(3 * DAY), Timestamp::MAX);

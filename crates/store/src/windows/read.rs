@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use rollup::{Tier, Window};
 use series::{Block, Labels, Matcher, TimeRange, Timestamp};
 
@@ -10,7 +11,7 @@ use super::{KEPT, decode, windows_of};
 use crate::cold::{Cold, Matching};
 use crate::engine::Family;
 use crate::groups::GroupId;
-use crate::read::{Columns, Read, Snapshot, join_groups};
+use crate::read::{Columns, Read, Snapshot, join_groups, moved};
 use crate::runs::{Day, Run};
 use crate::{Error, Meter, SeriesId, Store, chunk, keys, reading};
 
@@ -47,7 +48,7 @@ struct Reader<'a> {
     tier: Tier,
     meter: &'a dyn Meter,
     /// Series of more than one group: what is in both would count twice.
-    moved: HashSet<SeriesId>,
+    moved: HashSet<SeriesId, FixedState>,
     /// Windows of each series, ascending.
     found: BTreeMap<SeriesId, Vec<(i64, Window)>>,
     damaged: Vec<String>,
@@ -90,16 +91,12 @@ impl Store {
             return Err(Error::Stopped);
         }
         let wanted = reading(&self.groups).groups_of(ids.iter().map(SeriesId));
-        let mut ids = HashSet::new();
-        let columns = wanted.values().flatten();
         let mut reader = Reader {
             store: self,
             snapshot: self.snapshot(&wanted, range_of_samples),
             tier,
             meter,
-            moved: columns
-                .filter_map(|(_, id)| (!ids.insert(*id)).then_some(*id))
-                .collect(),
+            moved: moved(&wanted),
             found: BTreeMap::new(),
             damaged,
         };
@@ -117,7 +114,7 @@ impl Store {
         of_moved.sort_by_key(|(id, ..)| *id);
         for parts in of_moved.chunk_by(|a, b| a.0 == b.0) {
             if let Some((id, times, values)) = join_groups(parts) {
-                reader.add(id, rollup::roll(&times, &values, tier));
+                reader.add(id, rollup::roll(&times, &values.whole(), tier));
             }
         }
         Ok(reader.finish(&cold, range))
@@ -170,7 +167,7 @@ impl Reader<'_> {
                 Part::Samples(span) => {
                     for (id, times, values) in self.samples(group, columns, span)? {
                         if !self.moved.contains(&id) {
-                            self.add(id, rollup::roll(&times, &values, self.tier));
+                            self.add(id, rollup::roll(&times, &values.whole(), self.tier));
                         }
                     }
                 }
