@@ -15,6 +15,7 @@ pub mod agent;
 pub mod ask;
 pub mod chance;
 pub mod coordinator;
+pub mod gpus;
 pub mod process;
 pub mod prometheus;
 pub mod targets;

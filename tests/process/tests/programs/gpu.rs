@@ -1,68 +1,12 @@
 //! GPUs as a stand-in for the driver's library tells them: what cannot wait, and what hangs.
 
-use std::path::{Path, PathBuf};
-
-use process_tests::agent::Agent;
 use process_tests::ask::{channel, events, millis, single};
 use process_tests::coordinator::Coordinator;
+use process_tests::gpus::Gpus;
 use process_tests::{SOON, now_millis, within};
-use tempfile::TempDir;
-use tokio::process::Command;
 
 /// A fault is known to the coordinator so many milliseconds after it happened.
 const URGENT_MILLIS: i64 = 2000;
-
-/// The library and a story, in a folder of their own.
-struct Gpus {
-    folder: TempDir,
-}
-
-impl Gpus {
-    async fn new(story: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/agent/tests/nvml");
-        let story = format!("include h100.story\n{story}\n");
-        std::fs::copy(sources.join("h100.story"), folder.path().join("h100.story")).unwrap();
-        std::fs::write(folder.path().join("test.story"), story).unwrap();
-        let gpus = Self { folder };
-        let output = Command::new("cc")
-            .args([
-                "-std=c11",
-                "-O1",
-                "-shared",
-                "-fPIC",
-                "-pthread",
-                "-Wl,-z,nodelete",
-                "-o",
-            ])
-            .arg(gpus.path("libnvidia-ml.so.1"))
-            .arg(sources.join("nvml_stand_in.c"))
-            .output()
-            .await
-            .expect("a C compiler is needed to build the stand-in library");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        gpus
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn agent(&self, id: &str, coordinator: &Coordinator, gpu: &str) -> Agent {
-        let config = format!(
-            "collect_interval = \"1s\"\nsync_interval = \"1s\"\n[collectors.gpu]\n\
-             library = \"{}\"\n{gpu}\n",
-            self.path("libnvidia-ml.so.1").display()
-        );
-        let story = self.path("test.story");
-        let environment = [("VEDETTE_NVML_STORY", story.to_str().unwrap())];
-        Agent::start_in(id, &coordinator.url(), &config, &environment)
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gpu_that_falls_off_the_bus_is_known_within_2_seconds() {
