@@ -188,8 +188,22 @@ fn read_listen(path: &Path) -> Option<(SocketAddr, SocketAddr)> {
 /// The status and body of a page; nothing when there is no answer. It is asked by HTTP 1.0, so that
 /// no answer comes in pieces with their lengths between them.
 pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    ask(address, &format!("GET {path}"), "", "").await
+}
+
+/// The same after a form was sent.
+pub async fn post(address: SocketAddr, path: &str, form: &str) -> Option<(u16, String)> {
+    let head = format!(
+        "content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n",
+        form.len()
+    );
+    ask(address, &format!("POST {path}"), &head, form).await
+}
+
+async fn ask(address: SocketAddr, what: &str, head: &str, body: &str) -> Option<(u16, String)> {
     let mut connection = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{what} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n{head}\r\n{body}");
     connection.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.ok()?;
