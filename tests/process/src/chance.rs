@@ -26,6 +26,12 @@ impl Chance {
                 .unwrap_or_else(|_| panic!("{SEED}={text} is no number")),
             Err(_) => crate::now_millis().unsigned_abs(),
         };
+        Self::from_seed(seed)
+    }
+
+    /// From a seed.
+    #[must_use]
+    pub const fn from_seed(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 

@@ -8,11 +8,13 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::coordinator::get;
 use crate::process::{Process, foreign};
-use crate::{SOON, ask, within};
+use crate::{SOON, within};
 
 /// The samples of each series: the bits of their values by their times in milliseconds.
 pub type Series = BTreeMap<String, BTreeMap<i64, u64>>;
@@ -142,29 +144,89 @@ impl VmAgent {
     }
 }
 
+/// When an expression is asked, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// At one time.
+    At(i64),
+    /// From a time to another, both included.
+    Range {
+        /// The first time.
+        start: i64,
+        /// No time is later.
+        end: i64,
+        /// Milliseconds from one time to the next.
+        step: i64,
+    },
+}
+
+/// Milliseconds as the API takes seconds.
+fn seconds(millis: i64) -> String {
+    format!("{}.{:03}", millis / 1000, millis % 1000)
+}
+
+/// Asks an expression and gives the status of the answer and its JSON; nothing when there is none.
+///
+/// # Panics
+/// When the answer is no JSON.
+pub async fn ask(address: SocketAddr, expression: &str, when: When) -> Option<(u16, Value)> {
+    let (page, times) = match when {
+        When::At(time) => ("query", format!("time={}", seconds(time))),
+        When::Range { start, end, step } => {
+            let [start, end, step] = [start, end, step].map(seconds);
+            (
+                "query_range",
+                format!("start={start}&end={end}&step={step}"),
+            )
+        }
+    };
+    let mut path = format!("/api/v1/{page}?{times}&query=");
+    for byte in expression.bytes() {
+        write!(path, "%{byte:02X}").unwrap();
+    }
+    let (code, body) = get(address, &path).await?;
+    let answer = serde_json::from_str(&body);
+    let answer = answer.unwrap_or_else(|error| panic!("{expression}: {error}: {body}"));
+    Some((code, answer))
+}
+
 /// Asks an expression at a time; nothing when there is no answer.
 ///
 /// # Panics
 /// When the answer is an error or none that Prometheus would give.
 pub async fn answer(address: SocketAddr, expression: &str, time_millis: i64) -> Option<Series> {
-    let mut path = "/api/v1/query?query=".to_owned();
-    for byte in expression.bytes() {
-        write!(path, "%{byte:02X}").unwrap();
-    }
-    let (seconds, millis) = (time_millis / 1000, time_millis % 1000);
-    write!(path, "&time={seconds}.{millis:03}").unwrap();
-    let (code, body) = get(address, &path).await?;
-    assert_eq!(code, 200, "{expression}: {body}");
-    let answer: Value = serde_json::from_str(&body).unwrap();
+    let (code, answer) = ask(address, expression, When::At(time_millis)).await?;
+    assert_eq!(code, 200, "{expression}: {answer}");
     let series = answer["data"]["result"].as_array().unwrap().iter();
     let series = series.map(|series| {
         let points = series["values"].as_array().cloned();
         let points = points.unwrap_or_else(|| vec![series["value"].clone()]);
         let samples = points.iter().map(|point| {
-            let time = ask::millis(point[0].as_f64().unwrap());
-            (time, ask::number(&point[1]).to_bits())
+            let time = crate::ask::millis(point[0].as_f64().unwrap());
+            (time, crate::ask::number(&point[1]).to_bits())
         });
         (series["metric"].to_string(), samples.collect())
     });
     Some(series.collect())
+}
+
+/// Sends a remote write (version 1.0, a snappy block) and gives the status and text of the answer.
+///
+/// # Panics
+/// When there is no answer.
+pub async fn write(address: SocketAddr, body: &[u8]) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/write HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/x-protobuf\r\ncontent-encoding: snappy\r\n\
+         x-prometheus-remote-write-version: 0.1.0\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(body).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (code.unwrap_or_default(), text.to_owned())
 }
