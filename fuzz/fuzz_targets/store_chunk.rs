@@ -101,8 +101,11 @@ fn open(engine: &Arc<Memory>) -> (Store, Recovery) {
 /// Labels, times and bits of values of all series.
 fn samples(found: &Selection) -> Vec<(String, Vec<i64>, Vec<u64>)> {
     let series = found.series.iter();
-    let samples = series.map(|it| (it.labels.to_string(), it.times.to_vec(), bits(&it.values)));
-    samples.collect()
+    let samples = series.map(|it| (it.labels.to_string(), it.times.to_vec(), bits(&it.values.whole())));
+    let mut samples: Vec<_> = samples.collect();
+    // They come in no promised order.
+    samples.sort_unstable();
+    samples
 }
 
 /// Two groups of two series, in two runs of one day.
@@ -198,7 +201,7 @@ fn windows(store: &Store) -> Vec<(String, Vec<(i64, rollup::Window)>)> {
     let mut all = Vec::new();
     for tier in [Tier::Hour, Tier::Day] {
         let found = store.windows(&[], tier, TimeRange::ALL, &Unbounded);
-        for series in found.expect("nobody stops it") {
+        for series in found.expect("nobody stops it").series {
             all.push((series.labels.to_string(), series.windows));
         }
     }
