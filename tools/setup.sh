@@ -5,8 +5,8 @@
 #   build   Rust, a C and C++ compiler, libclang (RocksDB's bindings are made from its headers)
 #   test    besides: prometheus-node-exporter (the agent's host metrics are compared with it),
 #           promtool and Python's prometheus-api-client (they query the coordinator unchanged),
-#           prometheus and vmagent (they remote-write to it) and Python's prometheus-client (pages
-#           are read back with it)
+#           prometheus and vmagent (they remote-write to it), Python's prometheus-client (pages
+#           are read back with it), numpy and cramjam (the bench kit makes loads with them)
 #
 # What only tests need goes into the cache folder and not onto the system: the Debian package of
 # node_exporter would start a service.
@@ -169,4 +169,6 @@ if [ "$what" = test ]; then
   in_venv requests/api.py "for prometheus-api-client" requests dateparser httmock
   in_venv prometheus_api_client/__init__.py "queries the coordinator's HTTP API" \
     --no-deps prometheus-api-client==0.7.2
+  in_venv numpy/__init__.py "the bench kit makes loads with it" numpy==2.4.6
+  in_venv cramjam/__init__.py "the bench kit makes loads with it" cramjam==2.14.0
 fi

@@ -114,10 +114,10 @@ fn function<'s>(
         Id::Idelta => rate::last_two(false),
         Id::Resets => rate::neighbours(samples, |before, after| after < before),
         Id::Changes => rate::neighbours(samples, changed),
-        Id::MinOverTime if places.overlap_little() => {
+        Id::MinOverTime if places.overlap_little => {
             Box::new(|window| Ok(scan::<false>(window.values())))
         }
-        Id::MaxOverTime if places.overlap_little() => {
+        Id::MaxOverTime if places.overlap_little => {
             Box::new(|window| Ok(scan::<true>(window.values())))
         }
         Id::MinOverTime => extreme(|new, kept| new < kept, Give::Value),

@@ -32,15 +32,9 @@ pub(super) struct Places {
     pub(super) bounds: Vec<(u32, u32)>,
     /// What counters need to know of the times.
     extents: OnceCell<Vec<rate::Extent>>,
-}
-
-impl Places {
     /// Whether windows overlap so little that looking at each sample of each anew costs less than to
     /// slide.
-    pub(super) fn overlap_little(&self) -> bool {
-        let looks = self.bounds.iter().map(|(low, high)| u64::from(high - low));
-        looks.sum::<u64>() <= LOOKS_MAX * self.times.len() as u64
-    }
+    pub(super) overlap_little: bool,
 }
 
 /// Looks at a sample, many at a time, that cost what one step of a slide does.
@@ -133,10 +127,13 @@ impl Frame {
             bounds.push((index(low)?, index(high)?));
         }
         context.check()?;
+        let looks = bounds.iter().map(|(low, high)| u64::from(high - low));
+        let overlap_little = looks.sum::<u64>() <= LOOKS_MAX * times.len() as u64;
         let places = Rc::new(Places {
             times: Arc::clone(times),
             bounds,
             extents: OnceCell::new(),
+            overlap_little,
         });
         if shared.len() >= PLACES_MAX {
             shared.clear();
