@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use agent::collect::scrape::text::{Format, Limits, parse};
 use fleet::node::{Node, Settings};
 use fleet::rng::Rng;
-use series::{Block, Column, Labels, LabelsBuilder, MetricKind, Rows, Snapshot, Timestamp};
+use series::{Block, Column, Labels, LabelsBuilder, MetricKind, Rows, Snapshot, Timestamp, Values};
 
 /// Series of one node, as many as `node_exporter` shows on a small machine.
 pub const SERIES: usize = 500;
@@ -109,7 +109,7 @@ impl NamedBlock {
             .map(|(at, sample)| (&sample.labels, at))
             .collect();
         let mut flags = vec![vec![false; rounds.len()]; names.len()];
-        let mut values = vec![Vec::new(); names.len()];
+        let mut values = vec![Values::new(); names.len()];
         for (row, round) in rounds.iter().enumerate() {
             for sample in &round.snapshot.samples {
                 let Some(&column) = columns_of.get(&sample.labels) else {

@@ -111,7 +111,7 @@ impl Node {
                 refs.push(u32::try_from(place).unwrap_or(u32::MAX));
                 columns.push(Column {
                     rows: Rows::All,
-                    values: values[start..start + count].to_vec(),
+                    values: values[start..start + count].into(),
                 });
             }
             let blocks = targets.into_iter().map(|(times, (series_refs, columns))| {

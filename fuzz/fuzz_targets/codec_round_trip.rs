@@ -79,7 +79,7 @@ fn column(input: &mut Input<'_>, rows: usize) -> Column {
     let count = flags.iter().filter(|has| **has).count();
     Column {
         rows,
-        values: values(input, head / 3, count),
+        values: values(input, head / 3, count).into(),
     }
 }
 

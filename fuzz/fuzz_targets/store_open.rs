@@ -63,7 +63,7 @@ fn commit_one(store: &Store) {
         times: vec![at],
         columns: vec![Column {
             rows: Rows::All,
-            values: vec![0.5],
+            values: vec![0.5].into(),
         }],
     };
     let mut received = Vec::new();

@@ -60,7 +60,7 @@ pub fn encode_block(block: &Block, out: &mut Vec<u8>) {
 }
 
 /// Reads one block, which must be all of `bytes`. It allocates 8 bytes for each sample (at most
-/// [`BLOCK_SAMPLES_MAX`]), 40 bytes for each column (at most [`BLOCK_COLUMNS_MAX`]), a bitmap for
+/// [`BLOCK_SAMPLES_MAX`]), 72 bytes for each column (at most [`BLOCK_COLUMNS_MAX`]), a bitmap for
 /// each column with gaps, and less than 200 KiB beside: under 100 MiB in all, whatever the bytes
 /// claim.
 ///

@@ -144,7 +144,7 @@ pub fn decode_column(bytes: &[u8], rows: usize) -> Result<Column, Error> {
     reader.finish()?;
     Ok(Column {
         rows: present,
-        values,
+        values: values.into(),
     })
 }
 
@@ -164,7 +164,7 @@ fn take_scaled(
         }
     }
     let integers = ints::decode(reader, count)?;
-    let mut values = unscale(&integers, exponent).ok_or(Error::UnknownCode {
+    let mut values: Vec<f64> = unscale(&integers, exponent).ok_or(Error::UnknownCode {
         what: "a decimal exponent",
         code: exponent,
     })?;

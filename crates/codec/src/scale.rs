@@ -129,7 +129,7 @@ pub(crate) fn scale(values: &[f64], exceptions_max: usize) -> Option<Scaled> {
     clippy::cast_precision_loss,
     reason = "an encoder writes no integer above 2^53; damaged input may come out as any number"
 )]
-pub(crate) fn unscale(integers: &[i64], exponent: u8) -> Option<Vec<f64>> {
+pub(crate) fn unscale<V: FromIterator<f64>>(integers: &[i64], exponent: u8) -> Option<V> {
     let power = *POWERS.get(usize::from(exponent))?;
     if exponent == 0 {
         return Some(integers.iter().map(|&integer| integer as f64).collect());

@@ -28,7 +28,7 @@ fn golden(name: &str, encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn all(values: Vec<f64>) -> Column {
     Column {
         rows: Rows::All,
-        values,
+        values: values.into(),
     }
 }
 
@@ -66,7 +66,7 @@ fn block() -> Block {
             odd,
             Column {
                 rows: Rows::from_flags(&[false; 20]),
-                values: vec![],
+                values: vec![].into(),
             },
             each(&|_| f64::from_bits(0xfff8_0000_dead_beef)),
         ],
@@ -126,14 +126,14 @@ fn golden_columns_read_as_they_were() {
         (
             "runs",
             Column {
-                values: vec![2.5; 110],
+                values: vec![2.5; 110].into(),
                 rows: Rows::from_flags(&flags),
             },
         ),
         (
             "bitmap",
             Column {
-                values: vec![3.0; 60],
+                values: vec![3.0; 60].into(),
                 rows: Rows::from_flags(&sparse),
             },
         ),

@@ -1,5 +1,7 @@
 //! Columns: the samples of one target over some time, its timestamps kept once.
 
+use smallvec::SmallVec;
+
 use crate::limits::{BLOCK_COLUMNS_MAX, BLOCK_ROWS_MAX, BLOCK_SAMPLES_MAX};
 
 /// Which rows of a block a column has a value in.
@@ -53,6 +55,10 @@ impl Rows {
     }
 }
 
+/// Values of one column. The rows of a minute lie in the column itself: a block of a sync interval
+/// has hundreds of columns of four rows, which would cost more to allocate than to decode.
+pub type Values = SmallVec<[f64; 6]>;
+
 /// The values of one series in a block. Native histograms will be a second kind of column; this
 /// is the kind that holds floats.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +66,7 @@ pub struct Column {
     /// The rows it has a value in.
     pub rows: Rows,
     /// One value for each of those rows, in row order; every bit pattern is kept.
-    pub values: Vec<f64>,
+    pub values: Values,
 }
 
 impl PartialEq for Column {
@@ -189,7 +195,7 @@ mod tests {
     fn a_block_that_breaks_a_rule_is_named() {
         let column = |values: &[f64]| Column {
             rows: Rows::All,
-            values: values.to_vec(),
+            values: values.into(),
         };
         let block = Block {
             times: vec![1, 1],
@@ -213,7 +219,7 @@ mod tests {
         );
         let stray = Column {
             rows: Rows::Some([0b101].into()),
-            values: vec![1.0, 2.0],
+            values: [1.0, 2.0][..].into(),
         };
         assert!(
             Block {
@@ -229,7 +235,7 @@ mod tests {
     fn columns_are_equal_to_the_bit() {
         let column = |value: f64| Column {
             rows: Rows::All,
-            values: vec![value],
+            values: [value][..].into(),
         };
         assert_eq!(column(f64::NAN), column(f64::NAN));
         assert_ne!(column(0.0), column(-0.0));

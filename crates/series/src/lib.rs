@@ -17,7 +17,7 @@ pub mod snapshot;
 pub mod time;
 pub mod value;
 
-pub use block::{Block, Column, Rows};
+pub use block::{Block, Column, Rows, Values};
 pub use floats::{Floats, Walk};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher, MatcherError};

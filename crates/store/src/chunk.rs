@@ -201,15 +201,15 @@ mod tests {
         vec![
             Column {
                 rows: Rows::All,
-                values: vec![1.0, 2.5, f64::NAN],
+                values: vec![1.0, 2.5, f64::NAN].into(),
             },
             Column {
                 rows: Rows::from_flags(&[false; 3]),
-                values: vec![],
+                values: vec![].into(),
             },
             Column {
                 rows: Rows::from_flags(&[true, false, true]),
-                values: vec![7.0, 8.0],
+                values: vec![7.0, 8.0].into(),
             },
         ]
     }

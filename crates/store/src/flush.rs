@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use codec::Effort;
 use roaring::RoaringBitmap;
-use series::Column;
 use series::limits::BLOCK_ROWS_MAX;
+use series::{Column, Values};
 
 use crate::engine::{Batch, Durability, Engine, EngineError, Family, Ingest};
 use crate::groups::GroupId;
@@ -317,7 +317,7 @@ fn cut_column(column: &Column, count: usize, rows: Range<usize>) -> Column {
     let series::Rows::Some(_) = column.rows else {
         return Column {
             rows: series::Rows::All,
-            values: column.values.get(rows).unwrap_or_default().to_vec(),
+            values: Values::from_slice(column.values.get(rows).unwrap_or_default()),
         };
     };
     let before = column.rows.iter(rows.start.min(count)).count();
@@ -326,6 +326,6 @@ fn cut_column(column: &Column, count: usize, rows: Range<usize>) -> Column {
     let values = column.values.get(before..before + has).unwrap_or_default();
     Column {
         rows: series::Rows::from_flags(&flags),
-        values: values.to_vec(),
+        values: Values::from_slice(values),
     }
 }

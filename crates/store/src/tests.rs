@@ -51,7 +51,7 @@ fn block(times: &[i64], columns: &[&[f64]]) -> Block {
         .iter()
         .map(|values| Column {
             rows: Rows::All,
-            values: values.to_vec(),
+            values: values[..].into(),
         })
         .collect();
     Block {
@@ -197,7 +197,7 @@ fn old_days_go_with_their_series_and_stale_ids_are_refused() {
     let mut both = arrival(&store, "a", 1, &ids, &first);
     both.blocks[0].block.columns[0] = Column {
         rows: Rows::from_flags(&[true, false]),
-        values: vec![1.0],
+        values: vec![1.0].into(),
     };
     store.commit(vec![both]).unwrap();
     store.flush().unwrap();

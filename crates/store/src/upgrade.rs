@@ -261,7 +261,7 @@ mod tests {
         record.extend_from_slice(&times.last().unwrap().to_le_bytes());
         let column = Column {
             rows: Rows::All,
-            values: values.to_vec(),
+            values: values[..].into(),
         };
         codec::encode_column(&column, times.len(), codec::Effort::Dense, &mut record);
         let sum = checksum(&[&key, &record]);

@@ -28,7 +28,7 @@ fn definitions(first_ref: u32) -> Message {
 fn batch(sequence: u64, series_refs: Vec<u32>) -> Message {
     let column = Column {
         rows: Rows::All,
-        values: vec![1.0, 2.0, 3.0],
+        values: vec![1.0, 2.0, 3.0].into(),
     };
     let block = Block {
         times: vec![1, 2, 3],

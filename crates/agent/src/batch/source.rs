@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::FixedState;
-use series::{Block, Column, Family, Labels, LabelsError, MetricKind, Rows, Timestamp, is_stale};
+use series::{
+    Block, Column, Family, Labels, LabelsError, MetricKind, Rows, Timestamp, Values, is_stale,
+};
 
 /// Most columns in one block: a list of names and a block of columns stay well below a message.
 const BLOCK_COLUMNS_MAX: usize = 5_000;
@@ -36,7 +38,7 @@ struct Slot {
     labels: Labels,
     kind: MetricKind,
     rows: Vec<u16>,
-    values: Vec<f64>,
+    values: Values,
     idle_cuts: u32,
 }
 
@@ -88,7 +90,7 @@ impl Source {
                 labels,
                 kind,
                 rows: Vec::new(),
-                values: Vec::new(),
+                values: Values::new(),
                 idle_cuts: 0,
             };
             self.slots.push(slot);
@@ -172,10 +174,10 @@ impl Source {
         }
         let by_time: Vec<_> = by_time.into_iter().collect();
         for part in by_time.chunks(series::limits::BLOCK_ROWS_MAX) {
-            let mut columns: BTreeMap<usize, (Vec<bool>, Vec<f64>)> = BTreeMap::new();
+            let mut columns: BTreeMap<usize, (Vec<bool>, Values)> = BTreeMap::new();
             for (row, (_, samples)) in part.iter().enumerate() {
                 for (slot, value) in samples {
-                    let empty = || (vec![false; part.len()], Vec::new());
+                    let empty = || (vec![false; part.len()], Values::new());
                     let column = columns.entry(*slot).or_insert_with(empty);
                     column.0[row] = true;
                     column.1.push(*value);

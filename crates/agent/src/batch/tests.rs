@@ -50,7 +50,7 @@ fn snapshots_become_columns_with_all_labels() {
         ]
     );
     assert_eq!(block.times, [1000, 2000]);
-    assert_eq!(block.columns[0].values, [1.0, 2.0]);
+    assert_eq!(block.columns[0].values[..], [1.0, 2.0]);
     assert_eq!(block.columns[1].rows, Rows::from_flags(&[true, false]));
     assert!(batcher.cut().is_empty());
 }
@@ -73,7 +73,7 @@ fn a_series_said_twice_counts_once_and_is_reported() {
     let mut batcher = batcher();
     batcher.push(gathered("host", 1000, &[("load", 1.0), ("load", 2.0)]));
     assert_eq!(batcher.take_dropped().duplicate, 1);
-    assert_eq!(read(&batcher.cut())[0].1.columns[0].values, [1.0]);
+    assert_eq!(read(&batcher.cut())[0].1.columns[0].values[..], [1.0]);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn series_that_are_gone_are_forgotten_and_may_come_back() {
             r#"gone{job="host",node="n1"}"#
         ]
     );
-    assert_eq!(block.columns[1].values, [7.0]);
+    assert_eq!(block.columns[1].values[..], [7.0]);
 }
 
 #[test]

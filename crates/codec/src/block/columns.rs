@@ -1,6 +1,6 @@
 //! The columns of a block as symbols, and what is learnt from one for the next.
 
-use series::{Column, Rows, STALE_NAN};
+use series::{Column, Rows, STALE_NAN, Values};
 
 use super::numbers::{
     LOW_BITS_MAX, Numbers, SMALL_CONTEXTS, SmallContext, best_order, bits, rice_low_bits,
@@ -317,7 +317,7 @@ impl Context {
             .map(|&cell| cell != Cell::Gap)
             .collect();
         let (mut specials, mut numbers) = (specials.into_iter(), numbers.into_iter());
-        let mut values = Vec::with_capacity(specials.len() + numbers.len());
+        let mut values = Values::with_capacity(specials.len() + numbers.len());
         values.extend(self.last.cells.iter().filter_map(|cell| match cell {
             Cell::Number => numbers.next(),
             Cell::Gap => None,
@@ -333,13 +333,9 @@ impl Context {
         self.last.cells.iter().filter(|&&cell| cell == kind).count()
     }
 
-    fn take_integers(
-        &mut self,
-        decoder: &mut Decoder<'_>,
-        count: usize,
-    ) -> Result<Vec<f64>, Error> {
+    fn take_integers(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Result<Values, Error> {
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(Values::new());
         }
         let Plan {
             exponent,

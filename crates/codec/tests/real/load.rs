@@ -187,7 +187,7 @@ pub(crate) fn blocks(target: &[&Series], rows: usize) -> Vec<Block> {
                     }
                     Column {
                         rows: Rows::from_flags(&flags),
-                        values,
+                        values: values.into(),
                     }
                 })
                 .collect();

@@ -253,7 +253,7 @@ async fn feed(grpc: SocketAddr, now_millis: i64) -> mpsc::Sender<proto::SyncRequ
     codec::encode_labels_list(&labels, &kinds, &mut list);
     let column = |values: &[f64; 3]| Column {
         rows: Rows::All,
-        values: values.to_vec(),
+        values: values[..].into(),
     };
     let block = Block {
         times: vec![now_millis - 60_000, now_millis - 30_000, now_millis],

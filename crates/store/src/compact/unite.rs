@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use series::{Column, Rows};
+use series::{Column, Rows, Values};
 
 use crate::chunk::Chunk;
 use crate::head::{self, Piece};
@@ -43,7 +43,7 @@ pub(super) fn unite(parts: Vec<Part>, width: usize) -> (Vec<i64>, Vec<Column>) {
 fn concatenate(parts: &[Part], width: usize) -> (Vec<i64>, Vec<Column>) {
     let times: Vec<i64> = parts.iter().flat_map(|part| &part.times).copied().collect();
     let columns = (0..width).map(|column| {
-        let mut values = Vec::with_capacity(times.len());
+        let mut values = Values::with_capacity(times.len());
         for part in parts {
             values.extend_from_slice(part.column(column).map_or(&[], |column| &column.values));
         }
@@ -76,7 +76,7 @@ fn merge(parts: Vec<Part>, width: usize) -> (Vec<i64>, Vec<Column>) {
             pieces.extend(column.map(|column| Piece {
                 times: Arc::clone(&times),
                 rows: column.rows,
-                values: column.values.into(),
+                values: column.values.as_slice().into(),
             }));
         }
     }
@@ -101,7 +101,7 @@ fn merge(parts: Vec<Part>, width: usize) -> (Vec<i64>, Vec<Column>) {
         }
         Column {
             rows: Rows::from_flags(&flags),
-            values,
+            values: values.into(),
         }
     });
     let columns = columns.collect();

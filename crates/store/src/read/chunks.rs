@@ -178,7 +178,7 @@ impl Store {
         for (index, (column, id)) in wanted {
             match chunk.column(usize::from(column)) {
                 Ok(found) => {
-                    let found = found.map(|column| (column.rows, column.values.into()));
+                    let found = found.map(|column| (column.rows, column.values.as_slice().into()));
                     pieces[index].extend(piece(&unpacked.times, &found));
                     unpacked.put(column, found);
                 }

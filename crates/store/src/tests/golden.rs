@@ -69,7 +69,7 @@ fn a_chunk_and_the_keys_of_version_1_are_read() {
     ];
     let column = Column {
         rows: Rows::All,
-        values,
+        values: values.into(),
     };
     let kept = golden("chunk-1.bin", &[]);
     assert_eq!(upgrade::parse_column(&key, &kept, 7), Some(column));
@@ -100,11 +100,11 @@ fn a_chunk_of_version_2_is_read() {
     let columns = [
         Column {
             rows: Rows::All,
-            values,
+            values: values.into(),
         },
         Column {
             rows: Rows::from_flags(&[true, false, false, false, false, false, true]),
-            values: vec![1.0, 2.0],
+            values: vec![1.0, 2.0].into(),
         },
     ];
     let times: Vec<i64> = (0..7).map(|row| 1_728_000_000_123 + 15_000 * row).collect();

@@ -49,7 +49,7 @@ fn batch(sequence: u64, series: &[u32], at_millis: i64) -> Message {
             .iter()
             .map(|number| Column {
                 rows: Rows::All,
-                values: vec![f64::from(*number)],
+                values: [f64::from(*number)].into_iter().collect(),
             })
             .collect(),
     };
