@@ -49,6 +49,8 @@ lint: setup ## Check format, lints, documentation links and (with cargo-deny) de
 	@$(in_env) $(step) clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 	@$(in_env) RUSTDOCFLAGS="-D warnings" $(step) docs \
 		cargo doc --workspace --no-deps --locked --quiet
+	@$(in_env) $(step) fuzz-targets \
+		cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked -- -D warnings
 	@$(in_env) if command -v cargo-deny >/dev/null; then \
 		$(step) dependencies cargo deny --locked check bans licenses sources; \
 	else \
