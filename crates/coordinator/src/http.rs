@@ -89,6 +89,10 @@ fn api() -> Router<Http> {
     Router::new()
         .route("/query", get(ask::query).post(ask::query))
         .route("/query_range", get(ask::query_range).post(ask::query_range))
+        .route(
+            "/format_query",
+            get(ask::format_query).post(ask::format_query),
+        )
         .route("/series", get(listing::series).post(listing::series))
         .route("/labels", get(listing::labels).post(listing::labels))
         .route("/label/{name}/values", get(listing::values))

@@ -215,6 +215,7 @@ async fn requests_are_bounded() {
         ("labels", "x&".repeat(1001)),
         ("query", pad(1_000_000)),
         ("query", pad(1 << 20)),
+        ("query", pad(10 << 20)),
         ("query", format!("query={}", "1+".repeat(40_000))),
         ("query", format!("query={}", "x".repeat(70_000))),
         ("query", "query=odd".to_owned()),
@@ -228,12 +229,34 @@ async fn requests_are_bounded() {
         series: 400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"match[]\": 101 are given, more than 100"}
         labels: 400 {"status":"error","errorType":"bad_data","error":"error parsing form values: more than 1000 parameters"}
         query: 200 {"status":"success","data":{"resultType":"scalar","result":[0,"1"]}}
-        query: 400 {"status":"error","errorType":"bad_data","error":"error parsing form values: length limit exceeded (at most 1048576 bytes)"}
+        query: 400 {"status":"error","errorType":"bad_data","error":"error parsing form values: more than 1048576 bytes"}
+        query: 400 {"status":"error","errorType":"bad_data","error":"error parsing form values: more than 1048576 bytes"}
         query: 400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:1: parse error: expression has 80000 bytes, more than the maximum of 65536"}
         query: 400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:1: parse error: expression has 70000 bytes, more than the maximum of 65536"}
         query: 422 {"status":"error","errorType":"execution","error":"reading the series of the query: the query reads more than 5 series; narrow the selector or the time range"}
         labels: 200 {"status":"success","data":["__name__","code","instance"],"warnings":["results truncated due to limit"]}
     "#]].assert_eq(&all);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn expressions_are_formatted_for_people() {
+    let server = Server::start().await;
+    let long = format!("sum%20by%20(le)(rate({}%5B5m%5D))", "x".repeat(90));
+    let long = format!("format_query?query={long}");
+    let paths = [
+        "format_query?query=sum(up)by(node)%3E1",
+        "format_query?query=sum(",
+        &long,
+    ];
+    check(&server, &paths, expect![[r#"
+        format_query?query=sum(up)by(node)%3E1
+          200 {"status":"success","data":"sum by (node) (up) > 1"}
+        format_query?query=sum(
+          400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: unexpected end of input"}
+        format_query?query=sum%20by%20(le)(rate(xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx%5B5m%5D))
+          200 {"status":"success","data":"sum by (le) (\n  rate(xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx[5m])\n)"}
+    "#]]).await;
     server.end().await;
 }
 
@@ -268,12 +291,18 @@ async fn answers_are_packed_for_those_who_ask_and_readable_by_pages() {
     let path = "/api/v1/query_range?query=up&start=1699999940&end=1700000000&step=0.1";
     let plain = server.get(path).await;
     let packed = server
-        .send("GET", path, "Accept-Encoding: gzip, zstd\r\n", "")
+        .send("GET", path, "Accept-Encoding: gzip, zstd;q=0.5\r\n", "")
         .await;
     assert!(plain.body.len() > 1024 && packed.body.len() < plain.body.len() / 2);
     assert_eq!(packed.header("content-encoding"), "gzip");
     assert_eq!(packed.header("vary"), "Accept-Encoding");
     assert_eq!((packed.code, packed.text()), (200, plain.text()));
+    let packed = server
+        .send("GET", path, "Accept-Encoding: gzip, zstd\r\n", "")
+        .await;
+    assert_eq!(packed.header("content-encoding"), "zstd");
+    let unpacked = codec::decompress(&packed.body, 1 << 20).unwrap();
+    assert_eq!(String::from_utf8(unpacked).unwrap(), plain.text());
     let small = "/api/v1/query?query=1";
     let small = server
         .send("GET", small, "Accept-Encoding: gzip\r\n", "")

@@ -186,7 +186,7 @@ impl<'a> Context<'a> {
             Kind::Aggregate(aggregate) => self.aggregate(aggregate, steps).map(Operand::Grid),
             Kind::Binary(binary) => self.binary(binary, steps),
             Kind::Negate(inner) => self.negate(inner, steps),
-            Kind::Paren(inner) => self.operand(inner, steps),
+            Kind::Plus(inner) | Kind::Paren(inner) => self.operand(inner, steps),
         }
     }
 

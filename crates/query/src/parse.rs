@@ -16,6 +16,7 @@ pub mod functions;
 mod grammar;
 mod lexer;
 pub(crate) mod literal;
+pub(crate) mod print;
 mod selector;
 
 use std::fmt;

@@ -1,12 +1,51 @@
 //! Floats that lie in several pieces.
 
+use std::ops::Deref;
 use std::sync::Arc;
+
+use crate::is_stale;
+
+/// Floats that many read, looked through once so that not every reader has to.
+#[derive(Clone, Debug)]
+pub struct SharedFloats {
+    floats: Arc<[f64]>,
+    has_stale: bool,
+    falls: bool,
+}
+
+impl From<Arc<[f64]>> for SharedFloats {
+    fn from(floats: Arc<[f64]>) -> Self {
+        // Without branches, so that many are looked at at a time.
+        let stale = floats.iter().fold(false, |any, it| any | is_stale(*it));
+        let pairs = floats.iter().zip(floats.iter().skip(1));
+        let falls = pairs.fold(false, |any, (before, after)| any | (after < before));
+        Self {
+            floats,
+            has_stale: stale,
+            falls,
+        }
+    }
+}
+
+impl From<&[f64]> for SharedFloats {
+    fn from(floats: &[f64]) -> Self {
+        Self::from(Arc::from(floats))
+    }
+}
+
+impl Deref for SharedFloats {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.floats
+    }
+}
 
 /// The values of one series as they were read: pieces that follow one another, shared with whoever
 /// keeps them. Most readers look at few of them, so nobody joins them before it is needed.
 #[derive(Clone, Debug, Default)]
 pub struct Floats {
-    pieces: Vec<Arc<[f64]>>,
+    pieces: Vec<SharedFloats>,
     skip: usize,
     len: usize,
 }
@@ -14,7 +53,7 @@ pub struct Floats {
 impl Floats {
     /// The `len` floats that come after the first `skip` of all pieces; fewer if there are not so many.
     #[must_use]
-    pub fn of_pieces(mut pieces: Vec<Arc<[f64]>>, skip: usize, len: usize) -> Self {
+    pub fn of_pieces(mut pieces: Vec<SharedFloats>, skip: usize, len: usize) -> Self {
         let all: usize = pieces.iter().map(|piece| piece.len()).sum();
         let mut skip = skip.min(all);
         let len = len.min(all - skip);
@@ -42,15 +81,27 @@ impl Floats {
         self.len == 0
     }
 
+    /// Whether a stale marker is among them; it may also be one beside them, in the first or last piece.
+    #[must_use]
+    pub fn may_have_stale(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.has_stale)
+    }
+
     /// The pieces, in order.
     pub fn slices(&self) -> impl Iterator<Item = &[f64]> + Clone {
+        self.slices_that_may_fall().map(|(slice, _)| slice)
+    }
+
+    /// The pieces, in order, each with whether one of its floats may be less than the one before it in
+    /// the piece.
+    pub fn slices_that_may_fall(&self) -> impl Iterator<Item = (&[f64], bool)> + Clone {
         let (mut skip, mut room) = (self.skip, self.len);
         self.pieces.iter().map(move |piece| {
-            let piece = piece.get(skip..).unwrap_or_default();
+            let slice = piece.get(skip..).unwrap_or_default();
             skip = 0;
-            let piece = piece.get(..room).unwrap_or(piece);
-            room -= piece.len();
-            piece
+            let slice = slice.get(..room).unwrap_or(slice);
+            room -= slice.len();
+            (slice, piece.falls)
         })
     }
 
@@ -65,7 +116,7 @@ impl Floats {
         if let [piece] = &*self.pieces
             && piece.len() == self.len
         {
-            return Arc::clone(piece);
+            return Arc::clone(&piece.floats);
         }
         let mut whole: Arc<[f64]> = std::iter::repeat_n(0.0, self.len).collect();
         let mut room = Arc::get_mut(&mut whole).unwrap_or_default();
@@ -92,7 +143,7 @@ impl From<Arc<[f64]>> for Floats {
     fn from(piece: Arc<[f64]>) -> Self {
         let len = piece.len();
         Self {
-            pieces: vec![piece],
+            pieces: vec![piece.into()],
             skip: 0,
             len,
         }
@@ -145,11 +196,11 @@ mod tests {
             steps in prop::collection::vec(0_usize..4, 0..20),
         ) {
             let mut next = 0.0;
-            let pieces: Vec<Arc<[f64]>> = sizes
+            let pieces: Vec<SharedFloats> = sizes
                 .into_iter()
                 .map(|size| {
                     let piece: Vec<f64> = (0..size).map(|_| { next += 1.0; next }).collect();
-                    piece.into()
+                    piece.as_slice().into()
                 })
                 .collect();
             let all: Vec<f64> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();

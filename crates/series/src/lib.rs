@@ -18,7 +18,7 @@ pub mod time;
 pub mod value;
 
 pub use block::{Block, Column, Rows, Values};
-pub use floats::{Floats, Walk};
+pub use floats::{Floats, SharedFloats, Walk};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use snapshot::{Family, MetricKind, Sample, Snapshot};

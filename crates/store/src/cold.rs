@@ -187,7 +187,7 @@ pub(crate) fn join_same(series: Vec<Selected>) -> Vec<Selected> {
                     let piece = |it: &Selected| Piece {
                         times: Arc::clone(&it.times),
                         rows: series::Rows::All,
-                        values: it.values.whole(),
+                        values: it.values.whole().into(),
                     };
                     let (times, values) = head::merge(&[piece(before), piece(&series)]);
                     (before.times, before.values) = (times.into(), values.into());

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::FixedState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
-use series::{Labels, Rows};
+use series::{Labels, Rows, SharedFloats};
 
 use crate::SeriesId;
 use crate::groups::GroupId;
@@ -31,7 +31,7 @@ pub(crate) struct Unpacked {
 }
 
 /// A column; `None` when the chunk has no sample of it.
-pub(crate) type Column = Option<(Rows, Arc<[f64]>)>;
+pub(crate) type Column = Option<(Rows, SharedFloats)>;
 
 impl Unpacked {
     /// The times of a chunk of so many columns.

@@ -315,7 +315,7 @@ fn join(pieces: &[Piece], range: TimeRange, joined: &mut Joined) -> Option<Joint
     if times.is_empty() {
         return None;
     }
-    let values = pieces.iter().map(|piece| Arc::clone(&piece.values));
+    let values = pieces.iter().map(|piece| piece.values.clone());
     let values = Floats::of_pieces(values.collect(), *start, times.len());
     Some((Arc::clone(times), values))
 }
@@ -342,7 +342,7 @@ pub(crate) fn join_groups(parts: &[Read]) -> Option<Read> {
         .map(|(_, times, values)| Piece {
             times: Arc::clone(times),
             rows: Rows::All,
-            values: values.whole(),
+            values: values.whole().into(),
         })
         .collect();
     let (times, values) = head::merge(&pieces);

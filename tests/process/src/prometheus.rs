@@ -180,7 +180,21 @@ pub async fn ask(address: SocketAddr, expression: &str, when: When) -> Option<(u
             )
         }
     };
-    let mut path = format!("/api/v1/{page}?{times}&query=");
+    page_about(address, &format!("{page}?{times}&"), expression).await
+}
+
+/// Asks for an expression as it is to be read by people; nothing when it cannot be read, or when there
+/// is no answer.
+///
+/// # Panics
+/// When the answer is no JSON.
+pub async fn formatted(address: SocketAddr, expression: &str) -> Option<String> {
+    let (_, answer) = page_about(address, "format_query?", expression).await?;
+    answer["data"].as_str().map(str::to_owned)
+}
+
+async fn page_about(address: SocketAddr, page: &str, expression: &str) -> Option<(u16, Value)> {
+    let mut path = format!("/api/v1/{page}query=");
     for byte in expression.bytes() {
         write!(path, "%{byte:02X}").unwrap();
     }

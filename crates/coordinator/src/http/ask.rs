@@ -1,4 +1,4 @@
-//! `query` and `query_range`.
+//! `query`, `query_range` and `format_query`.
 
 use std::time::Duration;
 
@@ -55,6 +55,12 @@ pub(super) async fn query_range(
         step_millis,
     };
     answer(&http, &params, when, limit).await
+}
+
+/// An expression as it is to be read by people.
+pub(super) async fn format_query(params: Params) -> Result<Response, Failed> {
+    let expr = query::parse(params.get("query")).map_err(|why| Failed::parameter("query", why))?;
+    reply(Notes::default(), move |json| json.string(&expr.pretty())).await
 }
 
 async fn answer(

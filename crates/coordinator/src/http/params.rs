@@ -1,9 +1,11 @@
 //! What a request asks for: the parameters of its address and of its form, read as Prometheus
 //! reads them.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method};
@@ -15,6 +17,9 @@ use crate::query::selector;
 
 /// Largest form. An expression may have 64 KiB, three times that when every byte is escaped.
 const FORM_BYTES_MAX: usize = 1 << 20;
+/// How much of a larger form is read all the same, and let go: most clients send all of it before they
+/// listen, and would find the connection closed where the answer should be.
+const FORM_BYTES_READ_MAX: usize = 64 << 20;
 /// How long a form may take to arrive, so that a slow sender holds no request open.
 const FORM_WITHIN: Duration = Duration::from_secs(30);
 /// Most parameters of one request.
@@ -43,17 +48,38 @@ impl<S: Sync> FromRequest<S> for Params {
         let (parts, body) = request.into_parts();
         let mut params = Self::default();
         if parts.method == Method::POST && is_form(&parts.headers) {
-            let body = tokio::time::timeout(FORM_WITHIN, to_bytes(body, FORM_BYTES_MAX)).await;
+            let body = tokio::time::timeout(FORM_WITHIN, read(body)).await;
             let body = body
                 .map_err(|_elapsed| form(format_args!("it took over {FORM_WITHIN:?} to arrive")))?;
-            let body = body
-                .map_err(|error| form(format_args!("{error} (at most {FORM_BYTES_MAX} bytes)")))?;
+            let body = body?;
             let text = std::str::from_utf8(&body).map_err(form)?;
             params.add(text)?;
         }
         params.add(parts.uri.query().unwrap_or_default())?;
         Ok(params)
     }
+}
+
+/// A form of at most [`FORM_BYTES_MAX`].
+async fn read(mut body: Body) -> Result<Vec<u8>, Failed> {
+    let (mut read, mut bytes) = (0, Vec::new());
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(form)?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        read += data.len();
+        if read > FORM_BYTES_READ_MAX {
+            break;
+        }
+        if read <= FORM_BYTES_MAX {
+            bytes.extend_from_slice(data);
+        }
+    }
+    if read > FORM_BYTES_MAX {
+        return Err(form(format_args!("more than {FORM_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn form(why: impl std::fmt::Display) -> Failed {

@@ -80,14 +80,16 @@ pub(super) async fn reply(
 /// answer as Prometheus does by default, and compresses it for those who take it so.
 pub(super) async fn finish(request: Request, next: Next) -> Response {
     let from_page = request.headers().contains_key(header::ORIGIN);
-    let gzip = takes_gzip(request.headers());
+    let encoding = Encoding::of(request.headers());
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
         next.run(request).await
     };
-    if gzip && response.size_hint().lower() >= COMPRESSED_BYTES_MIN as u64 {
-        response = compressed(response).await;
+    if let Some(encoding) = encoding
+        && response.size_hint().lower() >= COMPRESSED_BYTES_MIN as u64
+    {
+        response = compressed(response, encoding).await;
     }
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -108,34 +110,76 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether gzip is among the encodings that are taken.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let mut encodings = lists
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','));
-    encodings.any(|encoding| {
-        let (name, weight) = encoding.split_once(';').unwrap_or((encoding, ""));
-        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
-        name.trim().eq_ignore_ascii_case("gzip") && weight.parse::<f32>().is_ok_and(|q| q > 0.0)
-    })
+/// How an answer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Gzip,
+    Zstd,
 }
 
-async fn compressed(response: Response) -> Response {
+/// Of zstd, where 3 is what its authors recommend; its window is far below the 8 MiB that HTTP allows
+/// (RFC 9659).
+const ZSTD_LEVEL: i32 = 3;
+
+impl Encoding {
+    /// The one that the asker likes best; zstd of two that it likes the same.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let lists = headers.get_all(header::ACCEPT_ENCODING).iter();
+        let encodings = lists
+            .filter_map(|list| list.to_str().ok())
+            .flat_map(|list| list.split(','));
+        let known = encodings.filter_map(|encoding| {
+            let (name, weight) = encoding.split_once(';').unwrap_or((encoding, ""));
+            let encoding = match name.trim() {
+                name if name.eq_ignore_ascii_case("zstd") => Self::Zstd,
+                name if name.eq_ignore_ascii_case("gzip") => Self::Gzip,
+                _ => return None,
+            };
+            let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+            let weight = weight.parse::<f32>().ok().filter(|weight| *weight > 0.0)?;
+            Some((weight, encoding))
+        });
+        known
+            .max_by(|(a, one), (b, other)| {
+                a.total_cmp(b)
+                    .then_with(|| (*one == Self::Zstd).cmp(&(*other == Self::Zstd)))
+            })
+            .map(|(_, encoding)| encoding)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn compress(self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Zstd => {
+                let mut packed = Vec::new();
+                codec::compress(bytes, ZSTD_LEVEL, &mut packed);
+                Ok(packed)
+            }
+        }
+    }
+}
+
+async fn compressed(response: Response, encoding: Encoding) -> Response {
     let (mut parts, body) = response.into_parts();
     // The body is in memory already, so this neither waits nor grows.
     let Ok(whole) = to_bytes(body, usize::MAX).await else {
         return Failed::new(Kind::Internal, "reading the answer back").into_response();
     };
-    let packed = tokio::task::spawn_blocking(move || {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&whole)?;
-        encoder.finish()
-    });
-    match packed.await {
+    match tokio::task::spawn_blocking(move || encoding.compress(&whole)).await {
         Ok(Ok(packed)) => {
-            let gzip = HeaderValue::from_static("gzip");
-            parts.headers.insert(header::CONTENT_ENCODING, gzip);
+            let name = HeaderValue::from_static(encoding.name());
+            parts.headers.insert(header::CONTENT_ENCODING, name);
             parts.headers.remove(header::CONTENT_LENGTH);
             Response::from_parts(parts, Body::from(packed))
         }
@@ -166,19 +210,22 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_taken_by_those_who_name_it_with_a_weight() {
-        for (accept, taken) in [
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("identity", false),
-            ("", false),
+    fn the_asker_chooses_how_it_is_compressed() {
+        for (accept, expected) in [
+            ("gzip", Some(Encoding::Gzip)),
+            ("deflate, GZIP;q=0.5", Some(Encoding::Gzip)),
+            ("gzip, deflate, br, zstd", Some(Encoding::Zstd)),
+            ("zstd, gzip", Some(Encoding::Zstd)),
+            ("zstd;q=0.5, gzip;q=0.8", Some(Encoding::Gzip)),
+            ("zstd;q=0, gzip;q=0", None),
+            ("gzip; q=0.0", None),
+            ("identity", None),
+            ("", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accept));
-            assert_eq!(takes_gzip(&headers), taken, "{accept}");
+            assert_eq!(Encoding::of(&headers), expected, "{accept}");
         }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        assert_eq!(Encoding::of(&HeaderMap::new()), None);
     }
 }

@@ -14,6 +14,7 @@ use super::{ABSENT, Column, Context, Grid, Row, Steps, labels, present, quantile
 use crate::ast::{Aggregate, AggregateOp};
 use crate::error::Error;
 use crate::parse::Expr;
+use crate::parse::print::go_decimal;
 
 /// Rows that are aggregated together.
 pub(super) struct Group {
@@ -373,15 +374,6 @@ fn is_kept(name: &str, aggregate: &Aggregate) -> bool {
         name != METRIC_NAME && !listed
     } else {
         listed
-    }
-}
-
-/// A float without exponent, as Go's `FormatFloat(v, 'f', -1, 64)` writes it.
-pub(super) fn go_decimal(value: f64) -> String {
-    if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        format!("{value}")
     }
 }
 

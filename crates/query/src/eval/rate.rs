@@ -104,19 +104,16 @@ pub(super) fn extrapolated(
 fn resets(values: &Floats) -> Vec<(usize, f64)> {
     let mut found = Vec::new();
     let (mut start, mut before) = (0, f64::NAN);
-    for slice in values.slices() {
+    for (slice, may_fall) in values.slices_that_may_fall() {
         let Some((first, last)) = slice.first().zip(slice.last()) else {
             continue;
         };
         if *first < before {
             found.push((start, before));
         }
-        let pairs = || slice.iter().zip(slice.iter().skip(1));
-        // Most have none, and a look without branches takes many at a time.
-        if pairs().fold(false, |any, (before, after)| any | (after < before)) {
-            let drops = pairs()
-                .enumerate()
-                .filter(|(_, (before, after))| after < before);
+        if may_fall {
+            let pairs = slice.iter().zip(slice.iter().skip(1)).enumerate();
+            let drops = pairs.filter(|(_, (before, after))| after < before);
             found.extend(drops.map(|(index, (before, _))| (start + index + 1, *before)));
         }
         start += slice.len();

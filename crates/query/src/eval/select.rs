@@ -117,7 +117,7 @@ impl Context<'_> {
                 self.plan(&binary.lhs, steps)?;
                 self.plan(&binary.rhs, steps)
             }
-            Kind::Negate(inner) | Kind::Paren(inner) => self.plan(inner, steps),
+            Kind::Negate(inner) | Kind::Plus(inner) | Kind::Paren(inner) => self.plan(inner, steps),
         }
     }
 
@@ -362,19 +362,16 @@ struct FreshTimes {
 impl Fresh {
     /// Times and values of a series without stale markers.
     pub(super) fn of(&mut self, raw: &Raw) -> (Arc<[i64]>, Floats) {
-        // Most have none, and a look without branches takes many at a time.
-        let has_stale = |slice: &[f64]| {
-            slice
-                .iter()
-                .fold(false, |any, value| any | is_stale(*value))
-        };
-        if !raw.values.slices().any(has_stale) {
+        if !raw.values.may_have_stale() {
             return (Arc::clone(&raw.times), raw.values.clone());
         }
         let values = raw.values.whole();
         let stale = values.iter().enumerate();
         let stale = stale.filter(|(_, value)| is_stale(**value));
         let stale: Vec<usize> = stale.map(|(index, _)| index).collect();
+        if stale.is_empty() {
+            return (Arc::clone(&raw.times), raw.values.clone());
+        }
         let values = Floats::from(without(&values, &stale));
         let address = raw.times.as_ptr().addr();
         // The times are held, so their address is their own.

@@ -72,7 +72,9 @@ pub enum Kind {
     Binary(Box<Binary>),
     /// A sign before an expression.
     Negate(Box<Expr>),
-    /// Parentheses (or a plus sign), kept so that positions stay true.
+    /// A plus sign before an expression, which changes nothing.
+    Plus(Box<Expr>),
+    /// Parentheses, kept so that positions stay true.
     Paren(Box<Expr>),
 }
 
@@ -91,6 +93,8 @@ pub struct Text {
 pub struct Selector {
     /// All conditions, the metric name's included.
     pub matchers: Vec<Matcher>,
+    /// The metric name, if it was not written as a condition.
+    pub name: Option<String>,
     /// Where it looks relative to the time of evaluation.
     pub shift: Shift,
 }
@@ -173,7 +177,9 @@ pub struct Aggregate {
     pub expr: Expr,
     /// The first argument of the operations that take one.
     pub param: Option<Expr>,
-    /// The labels listed, sorted.
+    /// The labels as they were listed.
+    pub listed: Vec<String>,
+    /// The same, sorted and each once.
     pub grouping: Vec<String>,
     /// Whether the listed labels are dropped rather than kept.
     pub without: bool,
@@ -233,6 +239,27 @@ impl AggregateOp {
             "limit_ratio" => Self::LimitRatio,
             _ => return None,
         })
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Count => "count",
+            Self::Group => "group",
+            Self::Stddev => "stddev",
+            Self::Stdvar => "stdvar",
+            Self::Topk => "topk",
+            Self::Bottomk => "bottomk",
+            Self::Quantile => "quantile",
+            Self::CountValues => "count_values",
+            Self::Limitk => "limitk",
+            Self::LimitRatio => "limit_ratio",
+        }
     }
 
     /// The type of its parameter, if it takes one.
@@ -402,15 +429,15 @@ impl Expr {
                     Type::Vector
                 }
             }
-            Kind::Negate(inner) | Kind::Paren(inner) => inner.value_type(),
+            Kind::Negate(inner) | Kind::Plus(inner) | Kind::Paren(inner) => inner.value_type(),
         }
     }
 
-    /// The expression inside all parentheses.
+    /// The expression inside all parentheses and behind all plus signs.
     #[must_use]
     pub fn unwrapped(&self) -> &Self {
         let mut expr = self;
-        while let Kind::Paren(inner) = &expr.kind {
+        while let Kind::Paren(inner) | Kind::Plus(inner) = &expr.kind {
             expr = inner;
         }
         expr

@@ -29,13 +29,14 @@ pub(super) fn check(expr: &Expr) -> Result<(), Fault> {
         | Kind::Selector(_)
         | Kind::Range { .. }
         | Kind::Negate(_)
+        | Kind::Plus(_)
         | Kind::Paren(_) => Ok(()),
     }
 }
 
 /// A sign stands before scalars and instant vectors only.
 pub(super) fn sign(kind: &Kind, at: usize) -> Result<(), Fault> {
-    let (Kind::Negate(inner) | Kind::Paren(inner)) = kind else {
+    let (Kind::Negate(inner) | Kind::Plus(inner)) = kind else {
         return Ok(());
     };
     match inner.value_type() {

@@ -304,7 +304,7 @@ impl<'a> Parser<'a> {
                 let kind = if sign == "-" {
                     Kind::Negate(Box::new(inner))
                 } else {
-                    Kind::Paren(Box::new(inner))
+                    Kind::Plus(Box::new(inner))
                 };
                 check::sign(&kind, at)?;
                 return self.node(kind, at, depth);
@@ -394,10 +394,7 @@ impl<'a> Parser<'a> {
         if !without && !self.take_keyword("by")? {
             return Ok(None);
         }
-        let mut labels = self.label_list()?;
-        labels.sort_unstable();
-        labels.dedup();
-        Ok(Some((without, labels)))
+        Ok(Some((without, self.label_list()?)))
     }
 
     fn aggregate(&mut self, op: AggregateOp, at: usize) -> Result<Expr, Fault> {
@@ -406,7 +403,10 @@ impl<'a> Parser<'a> {
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
-        let (without, grouping) = grouping.unwrap_or_default();
+        let (without, listed) = grouping.unwrap_or_default();
+        let mut grouping = listed.clone();
+        grouping.sort_unstable();
+        grouping.dedup();
         let wanted = 1 + usize::from(op.param().is_some());
         if args.len() == 0 {
             return Err(Fault::new(
@@ -438,6 +438,7 @@ impl<'a> Parser<'a> {
             op,
             expr,
             param,
+            listed,
             grouping,
             without,
         };

@@ -39,6 +39,7 @@ impl Parser<'_> {
         }
         let selector = Selector {
             matchers,
+            name: metric,
             shift: Shift::default(),
         };
         Ok(Expr::leaf(Kind::Selector(selector), at))

@@ -6,21 +6,19 @@ use super::{BYTES_MAX, DEPTH_MAX, Expr, parse};
 
 /// The tree with all grouping shown.
 fn shape(expr: &Expr) -> String {
+    if let Some(number) = expr.literal() {
+        return number.to_string();
+    }
     match &expr.kind {
         Kind::Number(number) => number.to_string(),
         Kind::Text(text) => format!("{:?}", text.value),
         Kind::Selector(selector) => {
-            let matchers: Vec<String> = selector.matchers.iter().map(ToString::to_string).collect();
-            format!("{{{}}}{}", matchers.join(","), shift(&selector.shift))
+            format!("{{{}}}{}", matchers(selector), shift(&selector.shift))
         }
         Kind::Range { selector, range } => {
-            let matchers: Vec<String> = selector.matchers.iter().map(ToString::to_string).collect();
             let millis = range.millis(15_000, 60_000).unwrap();
-            format!(
-                "{{{}}}[{millis}]{}",
-                matchers.join(","),
-                shift(&selector.shift)
-            )
+            let shift = shift(&selector.shift);
+            format!("{{{}}}[{millis}]{shift}", matchers(selector))
         }
         Kind::Subquery(subquery) => {
             let range = subquery.range.millis(15_000, 60_000).unwrap();
@@ -52,7 +50,28 @@ fn shape(expr: &Expr) -> String {
             shape(&binary.rhs)
         ),
         Kind::Negate(inner) => format!("-({})", shape(inner)),
-        Kind::Paren(inner) => shape(inner),
+        Kind::Plus(inner) | Kind::Paren(inner) => shape(inner),
+    }
+}
+
+/// In order of their text.
+fn matchers(selector: &super::ast::Selector) -> String {
+    let mut matchers: Vec<String> = selector.matchers.iter().map(ToString::to_string).collect();
+    matchers.sort_unstable();
+    matchers.join(",")
+}
+
+/// What is printed is read as the same tree, and printed the same again.
+fn reads_back(expr: &Expr) {
+    let line = expr.to_string();
+    let pretty = expr.pretty();
+    for text in [&line, &pretty] {
+        let again = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(shape(&again), shape(expr), "{text}");
+        assert_eq!(
+            (again.to_string(), again.pretty()),
+            (line.clone(), pretty.clone())
+        );
     }
 }
 
@@ -362,9 +381,47 @@ proptest! {
     ) {
         let text = pieces.join(if spaced { " " } else { "" });
         for text in [&text, &garbage, &format!("{garbage}{text}"), &format!("{text}{garbage}")] {
-            if let Err(error) = parse(text) {
-                prop_assert!(error.position.line >= 1 && error.position.column >= 1);
+            match parse(text) {
+                Ok(expr) => reads_back(&expr),
+                Err(error) => prop_assert!(error.position.line >= 1 && error.position.column >= 1),
             }
         }
     }
+}
+
+#[test]
+fn what_is_printed_is_read_as_the_same() {
+    for text in [
+        r#"{__name__="inf", a="b"}"#,
+        r#"{"not a name", "not a label"!~"x|\n\u00e9"} offset -5m"#,
+        "sum(up) by (b, a, b)",
+        "+up - -up",
+        "-1 ^ 2",
+        "(-1) ^ 2",
+        "up[1h30m10ms] @ 1.5 offset 1w",
+        "max_over_time(rate(up[5m] offset 1y)[30m:1m] @ end())",
+        "a[(1m + step()) * 2] offset (1m - range())",
+        "a[min_of(1m, 2m ^ 2) - -5s]",
+        "a + on () b",
+        "a * ignoring (x) group_left (y, z) b",
+        "a > bool on (x) fill_left (0) b",
+        "count_values without (a) (\"v\", up)",
+        "quantile by () (0.5, up) or vector(1e300) or vector(-Inf) + NaN",
+    ] {
+        reads_back(&parse(text).unwrap());
+    }
+}
+
+#[test]
+fn long_expressions_are_broken_where_they_can_be() {
+    let text = "sum by (instance, model_name) (rate(vllm:generation_tokens_total{job=\"vllm\"}[5m])) \
+                / -on (instance) group_left () topk(3, max_over_time(sum by (instance) \
+                (vllm:num_requests_running{job=~\"vllm.*\"} offset 1d)[1h:]))";
+    let text = text.replace("-on", "on");
+    expect![[r#"
+          sum by (instance, model_name) (rate(vllm:generation_tokens_total{job="vllm"}[5m]))
+        / on (instance) group_left ()
+          topk(3, max_over_time(sum by (instance) (vllm:num_requests_running{job=~"vllm.*"} offset 1d)[1h:]))
+    "#]]
+    .assert_eq(&(parse(&text).unwrap().pretty() + "\n"));
 }

@@ -206,14 +206,14 @@ impl HeadGroup {
                 pieces.push(Piece {
                     times: Arc::clone(&times),
                     rows,
-                    values: values.into(),
+                    values: values.as_slice().into(),
                 });
             }
             let late = self.late.iter().filter(|late| late.column == column);
             pieces.extend(late.map(|late| Piece {
                 times: [late.time].into(),
                 rows: Rows::All,
-                values: [late.value].into(),
+                values: [late.value][..].into(),
             }));
             found.push(pieces);
         }

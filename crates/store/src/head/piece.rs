@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use series::Rows;
+use series::{Rows, SharedFloats};
 
 /// A part of a series. Series of one group share the times of a part.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
     pub(crate) times: Arc<[i64]>,
     pub(crate) rows: Rows,
-    pub(crate) values: Arc<[f64]>,
+    pub(crate) values: SharedFloats,
 }
 
 /// Whether pieces follow one another in time: then their times can simply be joined, and shared by all
@@ -53,7 +53,11 @@ mod tests {
         Piece {
             times: samples.iter().map(|(time, _)| *time).collect(),
             rows: Rows::All,
-            values: samples.iter().map(|(_, value)| *value).collect(),
+            values: samples
+                .iter()
+                .map(|(_, value)| *value)
+                .collect::<Arc<[f64]>>()
+                .into(),
         }
     }
 
@@ -72,7 +76,7 @@ mod tests {
         let sparse = Piece {
             times: [1, 2, 3].into(),
             rows: Rows::from_flags(&[true, false, true]),
-            values: [1.0, 3.0].into(),
+            values: [1.0, 3.0][..].into(),
         };
         assert_eq!(merge(&[sparse]), (vec![1, 3], vec![1.0, 3.0]));
     }

@@ -195,6 +195,6 @@ fn piece(times: &Arc<[i64]>, column: &columns::Column) -> Option<Piece> {
     Some(Piece {
         times: Arc::clone(times),
         rows: rows.clone(),
-        values: Arc::clone(values),
+        values: values.clone(),
     })
 }

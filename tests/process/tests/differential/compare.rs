@@ -135,12 +135,17 @@ pub(crate) fn difference(expected: &Answer, found: &Answer) -> Option<String> {
     }
 }
 
+/// The series of an answer.
+pub(crate) fn by_labels(answer: &Answer) -> BTreeMap<String, Points> {
+    match answer {
+        Answer::Given { series, .. } => series.iter().cloned().collect(),
+        Answer::Refused { .. } => BTreeMap::new(),
+    }
+}
+
 fn in_series(expected: &[(String, Points)], found: &[(String, Points)]) -> Option<String> {
-    let by_labels = |series: &[(String, Points)]| {
-        let series = series.iter().cloned();
-        series.collect::<BTreeMap<String, Points>>()
-    };
-    let (all, mut others) = (by_labels(expected), by_labels(found));
+    let all: BTreeMap<String, Points> = expected.iter().cloned().collect();
+    let mut others: BTreeMap<String, Points> = found.iter().cloned().collect();
     if others.len() < found.len() {
         return Some("two series have the same labels here".to_owned());
     }

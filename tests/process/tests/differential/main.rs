@@ -14,6 +14,7 @@
 mod catalog;
 mod compare;
 mod compliance;
+mod counters;
 mod demo;
 mod generate;
 mod load;
@@ -25,7 +26,7 @@ mod written;
 use std::net::SocketAddr;
 
 use process_tests::coordinator::Coordinator;
-use process_tests::prometheus::{Prometheus, write};
+use process_tests::prometheus::{Prometheus, formatted, write};
 
 use compare::{Answer, difference};
 use sets::Set;
@@ -50,12 +51,27 @@ async fn fill(prometheus: SocketAddr, coordinator: SocketAddr, set: &Set) {
 /// Asks both the questions of a set, each at one time and over a range of times.
 async fn ask(prometheus: SocketAddr, coordinator: SocketAddr, set: &Set, tally: &mut Tally) {
     for question in &set.questions {
+        let expression = &question.expression;
+        let expected = formatted(prometheus, expression).await;
+        let found = formatted(coordinator, expression).await;
+        tally.format(expression, expected, found);
         for when in [set.clock.instant(), set.clock.range()] {
             let expected = Answer::ask(prometheus, &question.expression, when);
             let found = Answer::ask(coordinator, &question.expression, when);
             let (expected, found) = tokio::join!(expected, found);
-            let differs = difference(&expected, &found);
-            tally.count(question, when, &expected, &found, differs);
+            let Some(what) = difference(&expected, &found) else {
+                tally.agree(question, &expected, &found);
+                continue;
+            };
+            let mut reason = versions::reason(&question.expression, &expected, &found);
+            if reason.is_none() {
+                let asked = (question.expression.as_str(), when);
+                let answers = (&expected, &found);
+                let servers = (prometheus, coordinator);
+                let explained = counters::explain(servers, set.clock, asked, answers).await;
+                reason = explained.then_some(&versions::COUNTERS);
+            }
+            tally.differ(question, when, &what, reason);
         }
     }
 }
@@ -76,6 +92,7 @@ async fn prometheus_and_a_coordinator_answer_alike() {
     }
     print!("{tally}");
     assert_eq!(tally.unexplained, 0, "differences without a reason");
+    assert_eq!(tally.misformatted, 0, "expressions formatted otherwise");
     let (expressions, answering) = (tally.expressions(), tally.answering());
     assert!(answering * 5 >= expressions * 4, "only {answering}");
     if sets::is_public_data_there() {

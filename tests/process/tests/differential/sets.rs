@@ -96,6 +96,15 @@ impl Clock {
         When::At(self.near(self.first + (self.last - self.first) / 8 * 7))
     }
 
+    /// The same time in steps of five seconds, as the steps of subqueries are.
+    pub(crate) fn closely(self) -> When {
+        When::Range {
+            start: (self.first - 120_000) / 5000 * 5000,
+            end: self.last + 420_000,
+            step: 5000,
+        }
+    }
+
     /// From before the first sample to where no lookback finds the last.
     pub(crate) fn range(self) -> When {
         When::Range {
