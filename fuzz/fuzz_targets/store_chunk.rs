@@ -101,7 +101,13 @@ fn open(engine: &Arc<Memory>) -> (Store, Recovery) {
 /// Labels, times and bits of values of all series.
 fn samples(found: &Selection) -> Vec<(String, Vec<i64>, Vec<u64>)> {
     let series = found.series.iter();
-    let samples = series.map(|it| (it.labels.to_string(), it.times.to_vec(), bits(&it.values.whole())));
+    let samples = series.map(|it| {
+        (
+            it.labels.to_string(),
+            it.times.to_vec(),
+            bits(&it.values.whole()),
+        )
+    });
     let mut samples: Vec<_> = samples.collect();
     // They come in no promised order.
     samples.sort_unstable();

@@ -103,7 +103,11 @@ fn read(store: &Store) -> Vec<(String, Vec<i64>, Vec<u64>)> {
             assert!(series.windows.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
-    assert!(store.series(&[], TimeRange::ALL, 10).is_ok_and(|it| it.items.len() <= 10));
+    assert!(
+        store
+            .series(&[], TimeRange::ALL, 10)
+            .is_ok_and(|it| it.items.len() <= 10)
+    );
     assert!(store.newest_millis() >= 0 && store.statistics().series < 1 << 16);
     let mut all = Vec::new();
     let found = store.select(&[], TimeRange::ALL, &Unbounded);

@@ -3,7 +3,8 @@
 use tonic::{Status, Streaming};
 use wire::proto::query_response::Message;
 use wire::proto::{
-    InstantRequest, QueryResponse, QueryStatistics, RangeRequest, ResultSeries, ResultType,
+    InstantRequest, PlanNode, QueryResponse, QueryStatistics, RangeRequest, ResultSeries,
+    ResultType,
 };
 
 use crate::client::{AskError, Coordinator};
@@ -32,6 +33,7 @@ pub(crate) struct Answer {
     pub(crate) warnings: Vec<String>,
     pub(crate) infos: Vec<String>,
     pub(crate) statistics: Option<QueryStatistics>,
+    pub(crate) plan: Vec<PlanNode>,
 }
 
 impl Answer {
@@ -111,6 +113,7 @@ async fn gather(
                 answer.warnings = summary.warnings;
                 answer.infos = summary.infos;
                 answer.statistics = summary.statistics;
+                answer.plan = summary.plan;
                 whole = true;
             }
             // What a later version adds is not ours to judge.

@@ -135,6 +135,9 @@ pub(crate) struct QueryArgs {
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: AnswerFormat,
+    /// Print how the answer came about, and not the answer: its parts, what was read, how long it took.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) explain: bool,
 }
 
 /// Arguments of `events`.

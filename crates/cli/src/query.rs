@@ -1,5 +1,6 @@
 //! `vedette query`: a question in PromQL.
 
+mod plan;
 mod text;
 
 use std::io::IsTerminal as _;
@@ -29,7 +30,12 @@ pub(crate) async fn run(coordinator: &Coordinator, args: QueryArgs) -> anyhow::R
     for note in notes(&answer) {
         output::note(&note);
     }
-    output::print(&text::render(&answer, args.format, range)?)?;
+    let text = if args.explain {
+        plan::render(&answer)
+    } else {
+        text::render(&answer, args.format, range)?
+    };
+    output::print(&text)?;
     Ok(())
 }
 
@@ -41,6 +47,7 @@ fn question(args: &QueryArgs, now: i64) -> anyhow::Result<(Question, Option<Rang
         let request = InstantRequest {
             expression,
             time_millis,
+            explain: args.explain,
         };
         return Ok((Question::Instant(request), None));
     };
@@ -60,6 +67,7 @@ fn question(args: &QueryArgs, now: i64) -> anyhow::Result<(Question, Option<Rang
         start_millis: start,
         end_millis: end,
         step_millis,
+        explain: args.explain,
     };
     let range = Range {
         start,

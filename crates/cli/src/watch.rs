@@ -181,6 +181,7 @@ impl Watcher {
     /// The value of an expression now.
     pub(crate) async fn ask(&self, expression: String) -> Result<Answer, AskError> {
         let request = InstantRequest {
+            explain: false,
             expression,
             time_millis: now_millis(),
         };

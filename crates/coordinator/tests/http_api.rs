@@ -53,6 +53,9 @@ async fn instant_queries_answer_every_type_of_value() {
         "query?query=up%7Bjob=%22node%22%7D&time=1700000120&lookback_delta=1m",
         "query?query=sum(up)&stats=all",
         "query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&stats=all",
+        "query?query=sum(up)&explain=true",
+        "query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&explain=1",
+        "query?query=1&explain=yes",
     ];
     check(&server, &paths, expect![[r#"
         query?query=up
@@ -76,9 +79,15 @@ async fn instant_queries_answer_every_type_of_value() {
         query?query=up%7Bjob=%22node%22%7D&time=1700000120&lookback_delta=1m
           200 {"status":"success","data":{"resultType":"vector","result":[]}}
         query?query=sum(up)&stats=all
-          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"2"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":6,"peakSamples":9},"windows":{},"series":{"totalQueryableSeries":2}}}}
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"2"]}],"stats":{"timings":{"evalTotalTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0,"execTotalTime":0},"samples":{"totalQueryableSamples":6,"peakSamples":9},"windows":{},"series":{"totalQueryableSeries":2}}}}
         query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&stats=all
-          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"code":"200","node":"n1"},"value":[1700002800,"60.5"]}],"stats":{"timings":{"execTotalTime":0},"samples":{"totalQueryableSamples":3,"peakSamples":4},"windows":{},"series":{"totalQueryableSeries":1}}}}
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"code":"200","node":"n1"},"value":[1700002800,"60.5"]}],"stats":{"timings":{"evalTotalTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0,"execTotalTime":0},"samples":{"totalQueryableSamples":3,"peakSamples":4},"windows":{},"series":{"totalQueryableSeries":1}}}}
+        query?query=sum(up)&explain=true
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"2"]}],"plan":[{"depth":0,"expression":"sum(up)","series":1,"seconds":0,"reads":[]},{"depth":1,"expression":"up","series":2,"seconds":0,"reads":[{"selector":"up","tier":"samples","start":1699999700.001,"end":1700000000,"series":2,"points":6,"seconds":0,"again":false}]}]}}
+        query?query=sum_over_time(requests_total%5B1h%5D)&time=1700002800&explain=1
+          200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"code":"200","node":"n1"},"value":[1700002800,"60.5"]}],"plan":[{"depth":0,"expression":"sum_over_time(requests_total[1h])","series":1,"seconds":0,"reads":[{"selector":"requests_total","tier":"samples","start":1699999200.001,"end":1700002800,"series":1,"points":3,"seconds":0,"again":false}]}]}}
+        query?query=1&explain=yes
+          400 {"status":"error","errorType":"bad_data","error":"invalid parameter \"explain\": \"yes\" is not true or false"}
     "#]]).await;
     server.end().await;
 }

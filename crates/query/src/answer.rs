@@ -6,6 +6,7 @@ use std::time::Duration;
 use rollup::Tier;
 use series::{Labels, Timestamp};
 
+use crate::explain::PlanNode;
 use crate::source::Values;
 
 /// The value of an expression.
@@ -79,6 +80,8 @@ pub struct Answer {
     pub partial: bool,
     /// What it took.
     pub statistics: Statistics,
+    /// How it came about, if [`crate::Options::explain`] asks for it.
+    pub plan: Vec<PlanNode>,
 }
 
 /// What a query took.
@@ -92,6 +95,7 @@ pub struct Statistics {
     pub windows: BTreeMap<Tier, u64>,
     /// Most samples held by the evaluator at a time, those read included.
     pub samples_peak: u64,
-    /// How long the stages took, in their order. The evaluator has no clock: the caller adds them.
+    /// How long the stages took, in their order, as far as the engine was given a clock: `parse`, `plan`,
+    /// and `evaluate`; where the answer is explained, `read` is what of `evaluate` was reading.
     pub stages: Vec<(&'static str, Duration)>,
 }

@@ -1,11 +1,15 @@
 //! The front door: bounds, times and the shape of the answer.
 
+use std::fmt;
+use std::time::Duration;
+
 use series::Timestamp;
 use series::labels::Labels;
 
 use crate::answer::{Answer, Sample, Series, Statistics, Value};
 use crate::error::Error;
 use crate::eval::{Context, Grid, Operand, Steps, present};
+use crate::explain::{Clock, Trace};
 use crate::notes::Level;
 use crate::parse::ast::{Kind, Type};
 use crate::parse::{Expr, ParseError, parse};
@@ -30,6 +34,8 @@ pub struct Options {
     pub samples_max: u64,
     /// Most samples in an answer, so that one answer cannot fill the asker's memory.
     pub answer_samples_max: u64,
+    /// Whether an answer says how it came about. It costs a look at the clock for each series.
+    pub explain: bool,
 }
 
 impl Default for Options {
@@ -42,21 +48,45 @@ impl Default for Options {
             series_max: 1_000_000,
             samples_max: 50_000_000,
             answer_samples_max: 10_000_000,
+            explain: false,
         }
     }
 }
 
-/// Evaluates expressions within bounds. It holds nothing but its options.
-#[derive(Clone, Debug, Default)]
+/// Evaluates expressions within bounds.
+#[derive(Clone, Default)]
 pub struct Engine {
     options: Options,
+    clock: Option<Clock>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { options, clock } = self;
+        f.debug_struct("Engine")
+            .field("options", options)
+            .field("has_clock", &clock.is_some())
+            .finish()
+    }
 }
 
 impl Engine {
     /// An engine with these options.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self {
+            options,
+            clock: None,
+        }
+    }
+
+    /// With a clock, which tells how long each stage took.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self {
+            clock: Some(clock),
+            ..self
+        }
     }
 
     /// Its options.
@@ -83,20 +113,35 @@ impl Engine {
         at: Timestamp,
         budget: &Budget,
     ) -> Result<Answer, Error> {
+        let mut stages = Stages::new(self.clock.as_ref());
         let expr = parse(text)?;
+        stages.end("parse");
         let steps = Steps::new(at.as_millis(), at.as_millis(), 1)?;
-        let context = Context::new(source, &self.options, budget, &steps, 0);
+        let context = self.context(source, budget, &steps, 0);
         context.plan(&expr, &steps)?;
+        stages.end("plan");
         let value = match &expr.unwrapped().kind {
             Kind::Range { .. } | Kind::Subquery(_) => {
-                Value::Matrix(context.matrix(expr.unwrapped(), &steps)?)
+                Value::Matrix(context.matrix_operand(expr.unwrapped(), &steps)?)
             }
             _ => {
                 let operand = context.operand(&expr, &steps)?;
                 self.instant_value(&context, operand, at)?
             }
         };
-        self.finish(&context, text, value)
+        self.finish(context, text, value, stages)
+    }
+
+    fn context<'a>(
+        &'a self,
+        source: &'a dyn SeriesSource,
+        budget: &'a Budget,
+        steps: &Steps,
+        query_step: i64,
+    ) -> Context<'a> {
+        let clock = self.clock.clone().filter(|_| self.options.explain);
+        let trace = clock.map(Trace::new);
+        Context::new(source, &self.options, budget, steps, query_step, trace)
     }
 
     /// The values of `text` from `start` to `end`, both inside, every `step_ms` milliseconds.
@@ -115,10 +160,13 @@ impl Engine {
         budget: &Budget,
     ) -> Result<Answer, Error> {
         let steps = self.range_steps(start, end, step_ms)?;
+        let mut stages = Stages::new(self.clock.as_ref());
         let expr = parse(text)?;
         range_type(&expr)?;
-        let context = Context::new(source, &self.options, budget, &steps, step_ms);
+        stages.end("parse");
+        let context = self.context(source, budget, &steps, step_ms);
         context.plan(&expr, &steps)?;
+        stages.end("plan");
         let grid = match context.operand(&expr, &steps)? {
             Operand::Scalar(values) => {
                 let mut grid = Grid::default();
@@ -135,7 +183,7 @@ impl Engine {
             .map(|row| row.into_series(&steps))
             .collect();
         matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-        self.finish(&context, text, Value::Matrix(matrix))
+        self.finish(context, text, Value::Matrix(matrix), stages)
     }
 
     fn range_steps(&self, start: Timestamp, end: Timestamp, step_ms: i64) -> Result<Steps, Error> {
@@ -193,13 +241,23 @@ impl Engine {
         })
     }
 
-    fn finish(&self, context: &Context<'_>, text: &str, value: Value) -> Result<Answer, Error> {
+    fn finish(
+        &self,
+        context: Context<'_>,
+        text: &str,
+        value: Value,
+        mut stages: Stages<'_>,
+    ) -> Result<Answer, Error> {
         let samples = u64::try_from(value.samples()).unwrap_or(u64::MAX);
         if samples > self.options.answer_samples_max {
             return Err(Error::Limit {
                 what: "samples of the answer",
                 max: self.options.answer_samples_max,
             });
+        }
+        stages.end("evaluate");
+        if let Some(trace) = &context.trace {
+            stages.ended.push(("read", trace.read_for()));
         }
         let mut warnings = context.source_warnings();
         warnings.extend(context.notes.texts(Level::Warning, text));
@@ -213,9 +271,35 @@ impl Engine {
                 samples: context.budget.samples(),
                 windows: context.windows_read(),
                 samples_peak: context.samples_peak(),
-                stages: Vec::new(),
+                stages: stages.ended,
             },
+            plan: context.trace.map(Trace::into_nodes).unwrap_or_default(),
         })
+    }
+}
+
+/// How long stages take that follow one another.
+struct Stages<'c> {
+    clock: Option<&'c Clock>,
+    began: Duration,
+    ended: Vec<(&'static str, Duration)>,
+}
+
+impl<'c> Stages<'c> {
+    fn new(clock: Option<&'c Clock>) -> Self {
+        Self {
+            clock,
+            began: clock.map_or(Duration::ZERO, |clock| clock()),
+            ended: Vec::new(),
+        }
+    }
+
+    fn end(&mut self, stage: &'static str) {
+        if let Some(clock) = self.clock {
+            let now = clock();
+            self.ended.push((stage, now.saturating_sub(self.began)));
+            self.began = now;
+        }
     }
 }
 

@@ -25,9 +25,11 @@ mod window;
 
 use std::cell::{Cell, RefCell};
 
+use crate::answer::Series;
 use crate::ast::{Duration, Kind, Shift, Text};
 use crate::engine::Options;
 use crate::error::Error;
+use crate::explain::Trace;
 use crate::notes::Notes;
 use crate::parse::Expr;
 use crate::source::{Budget, SeriesSource};
@@ -47,6 +49,13 @@ pub(crate) enum Operand {
 }
 
 impl Operand {
+    fn series(&self) -> usize {
+        match self {
+            Self::Scalar(_) | Self::Text(_) => 1,
+            Self::Grid(grid) => grid.rows.len(),
+        }
+    }
+
     fn cells(&self) -> u64 {
         let cells = match self {
             Self::Scalar(values) => values.len(),
@@ -68,6 +77,8 @@ pub(crate) struct Context<'a> {
     query_end: i64,
     /// The step of the query as asked; 0 for an instant query.
     query_step: i64,
+    /// Follows the evaluation where it is to be explained.
+    pub(crate) trace: Option<Trace>,
     selections: RefCell<select::Selections>,
     /// Samples in columns now, and the most there were together with those read.
     held: Cell<u64>,
@@ -81,6 +92,7 @@ impl<'a> Context<'a> {
         budget: &'a Budget,
         steps: &Steps,
         query_step: i64,
+        trace: Option<Trace>,
     ) -> Self {
         Self {
             source,
@@ -90,6 +102,7 @@ impl<'a> Context<'a> {
             query_start: steps.start,
             query_end: steps.end,
             query_step,
+            trace,
             selections: RefCell::default(),
             held: Cell::new(0),
             peak: Cell::new(0),
@@ -165,10 +178,29 @@ impl<'a> Context<'a> {
     pub(crate) fn operand(&self, expr: &Expr, steps: &Steps) -> Result<Operand, Error> {
         self.check()?;
         let before = self.held.get();
-        let operand = self.node(expr, steps)?;
+        let operand = self.traced(expr, Operand::series, || self.node(expr, steps))?;
         // What the node's inputs took is free again; what it made is not.
         self.held.set(before.saturating_add(operand.cells()));
         Ok(operand)
+    }
+
+    /// The samples of a range vector, which only a whole expression can be.
+    pub(crate) fn matrix_operand(&self, expr: &Expr, steps: &Steps) -> Result<Vec<Series>, Error> {
+        self.traced(expr, Vec::len, || self.matrix(expr, steps))
+    }
+
+    fn traced<T>(
+        &self,
+        expr: &Expr,
+        series: fn(&T) -> usize,
+        evaluate: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let began = self.trace.as_ref().map(|trace| trace.enter(expr));
+        let made = evaluate()?;
+        if let (Some(trace), Some(began)) = (&self.trace, began) {
+            trace.leave(began, series(&made) as u64);
+        }
+        Ok(made)
     }
 
     fn node(&self, expr: &Expr, steps: &Steps) -> Result<Operand, Error> {

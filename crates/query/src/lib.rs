@@ -17,6 +17,7 @@ pub mod answer;
 mod engine;
 mod error;
 mod eval;
+pub mod explain;
 mod notes;
 mod parse;
 pub mod source;

@@ -205,6 +205,8 @@ fn read_index(
                 Ok(id) => {
                     index.reserve(id);
                     match cold::parse_row(row) {
+                        // A label set that another series has taken in the same days.
+                        Some((labels, _)) if index.find(&labels).is_some() => index.insert_cold(id),
                         Some((labels, kind)) => index.insert(id, &labels, kind),
                         None => recovery
                             .damaged

@@ -36,6 +36,7 @@ fn main() -> std::io::Result<()> {
         ("spool_open", files::spools()),
         ("query_text", text::queries()),
         ("series_matcher", text::matchers()),
+        ("http_request", text::requests()),
     ];
     for (target, seeds) in targets {
         write(&folder.join(target), &seeds)?;

@@ -100,6 +100,35 @@ pub(crate) fn queries() -> Seeds {
     seeds
 }
 
+/// Requests as they are, and each page by GET and by POST with some parameters.
+pub(crate) fn requests() -> Seeds {
+    let raw = [
+        "GET /api/v1/query?query=up HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n8\r\nquery=up\r\n0\r\n\r\n",
+        "OPTIONS /api/v1/labels HTTP/1.0\r\n\r\nHEAD / HTTP/1.1\r\n\r\n",
+    ];
+    let raw = raw.map(|text| Draft::default().bytes([0]).bytes(text).done());
+    let mut seeds = raw.to_vec();
+    for page in 0..20_u8 {
+        for how in [0x50_u8, 0x51] {
+            let header = if how & 1 == 1 { 4 } else { page % 4 };
+            let mut draft = Draft::default().bytes([1, page, header, how]);
+            for (name, value) in [
+                (0_u8, "sum by (node) (rate(a_total[5m]))"),
+                (2, "2026-01-31T12:00:00Z"),
+                (3, "1769860860.5"),
+                (4, "15s"),
+                (5, "up{node=~\"n.*\"}"),
+            ] {
+                draft = draft.bytes([name]).piece(value);
+            }
+            seeds.push(draft.done());
+        }
+    }
+    seeds
+}
+
 pub(crate) fn matchers() -> Seeds {
     let patterns = [
         "a|b(c|d)",

@@ -33,6 +33,7 @@ pub async fn instant(
     time_millis: i64,
 ) -> Result<Vec<ResultSeries>, Status> {
     let request = InstantRequest {
+        explain: false,
         expression: expression.to_owned(),
         time_millis,
     };

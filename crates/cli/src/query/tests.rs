@@ -1,5 +1,7 @@
 use expect_test::{Expect, expect};
-use wire::proto::{Label, ResultSeries, ResultType};
+use wire::proto::{
+    Label, PlanNode, PlanRead, QueryStatistics, ResultSeries, ResultType, StageTime,
+};
 
 use super::*;
 use crate::args::AnswerFormat;
@@ -232,7 +234,55 @@ fn args(start: Option<Moment>, end: Option<Moment>, step: Option<Duration>) -> Q
         end,
         step,
         format: AnswerFormat::Table,
+        explain: false,
     }
+}
+
+#[test]
+fn a_plan_is_a_table_of_parts_and_reads() {
+    let read = |tier: &str, again| PlanRead {
+        selector: "up{job=\"a\"}".to_owned(),
+        tier: tier.to_owned(),
+        start_millis: 1_700_000_000_000,
+        end_millis: 1_700_000_300_000,
+        series: 24_900,
+        points: 35_800_000,
+        duration_micros: 61_500,
+        again,
+    };
+    let node = |depth, expression: &str, reads| PlanNode {
+        depth,
+        expression: expression.to_owned(),
+        series: 3,
+        duration_micros: 1_234_567,
+        reads,
+    };
+    let stage = |stage: &str, duration_micros| StageTime {
+        stage: stage.to_owned(),
+        duration_micros,
+    };
+    let answer = Answer {
+        plan: vec![
+            node(0, "sum(up) + max_over_time(up[1d])", vec![]),
+            node(1, "up", vec![read("", false), read("", true)]),
+            node(1, "max_over_time(up[1d])", vec![read("1h", false)]),
+        ],
+        statistics: Some(QueryStatistics {
+            stages: vec![stage("wait", 0), stage("parse", 12), stage("read", 123_456)],
+            ..QueryStatistics::default()
+        }),
+        ..Answer::default()
+    };
+    expect![[r#"
+        PART                                                                                        SERIES  POINTS    TIME
+        sum(up) + max_over_time(up[1d])                                                                  3            1.2s
+          up                                                                                             3            1.2s
+            ← samples of up{job="a"} from 2023-11-14T22:13:20Z to 2023-11-14T22:18:20Z               24900   35.8M  61.5ms
+            ← samples of up{job="a"} from 2023-11-14T22:13:20Z to 2023-11-14T22:18:20Z, read above
+          max_over_time(up[1d])                                                                          3            1.2s
+            ← windows of 1h of up{job="a"} from 2023-11-14T22:13:20Z to 2023-11-14T22:18:20Z         24900   35.8M  61.5ms
+        wait 0, parse 12.0µs, read 123.5ms
+    "#]].assert_eq(&plan::render(&answer));
 }
 
 #[test]

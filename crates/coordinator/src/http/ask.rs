@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use query::answer::Statistics;
+use query::explain::PlanNode;
 use query::{Answer, Value};
+use rollup::Tier;
 use series::Timestamp;
 
 use super::Http;
@@ -74,6 +76,7 @@ async fn answer(
         when,
         timeout: params.duration("timeout")?,
         lookback: params.duration("lookback_delta")?,
+        explain: params.truth("explain")?,
     };
     let with_statistics = !params.get("stats").is_empty();
     // The permit is held until the answer has been written.
@@ -89,6 +92,7 @@ async fn answer(
         infos,
         partial,
         statistics,
+        plan,
     } = answer;
     let mut notes = Notes {
         warnings,
@@ -101,6 +105,9 @@ async fn answer(
             write_value(json, &value);
             if with_statistics {
                 write_statistics(json.key("stats"), &statistics, took);
+            }
+            if !plan.is_empty() {
+                write_plan(json.key("plan"), &plan);
             }
         });
     })
@@ -171,11 +178,21 @@ fn write_value(json: &mut Json, value: &Value) {
     }
 }
 
-/// Prometheus' names for what is known; of its timings only the whole is. Beside them the windows of
-/// roll-ups that were read in the place of samples, by tier.
+/// Prometheus' names for what is known. Beside them the windows of roll-ups that were read in the place
+/// of samples, by tier.
 fn write_statistics(json: &mut Json, statistics: &Statistics, took: Duration) {
+    let stage = |name: &str| {
+        let mut stages = statistics.stages.iter();
+        let stage = stages.find(|(stage, _)| *stage == name);
+        stage.map_or(Duration::ZERO, |(_, took)| *took)
+    };
+    let (prepared, evaluated) = (stage("parse") + stage("plan"), stage("evaluate"));
     json.object(|json| {
         json.key("timings").object(|json| {
+            json.key("evalTotalTime").seconds(prepared + evaluated);
+            json.key("queryPreparationTime").seconds(prepared);
+            json.key("innerEvalTime").seconds(evaluated);
+            json.key("execQueueTime").seconds(stage("wait"));
             json.key("execTotalTime").seconds(took);
         });
         json.key("samples").object(|json| {
@@ -190,5 +207,34 @@ fn write_statistics(json: &mut Json, statistics: &Statistics, took: Duration) {
         json.key("series").object(|json| {
             json.key("totalQueryableSeries").count(statistics.series);
         });
+    });
+}
+
+/// How an answer came about. Prometheus has no such thing.
+fn write_plan(json: &mut Json, plan: &[PlanNode]) {
+    json.array(|json| {
+        for node in plan {
+            json.object(|json| {
+                json.key("depth").count(node.depth as u64);
+                json.key("expression").string(&node.expression);
+                json.key("series").count(node.series);
+                json.key("seconds").seconds(node.took);
+                json.key("reads").array(|json| {
+                    for read in &node.reads {
+                        json.object(|json| {
+                            json.key("selector").string(&read.selector);
+                            let tier = read.tier.map_or("samples", Tier::name);
+                            json.key("tier").string(tier);
+                            json.key("start").timestamp(read.start.as_millis());
+                            json.key("end").timestamp(read.end.as_millis());
+                            json.key("series").count(read.series);
+                            json.key("points").count(read.points);
+                            json.key("seconds").seconds(read.took);
+                            json.key("again").truth(read.again);
+                        });
+                    }
+                });
+            });
+        }
     });
 }

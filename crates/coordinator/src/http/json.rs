@@ -126,6 +126,20 @@ impl Json {
         self.raw(duration.as_secs_f64());
     }
 
+    /// A time in seconds.
+    pub(super) fn timestamp(&mut self, millis: i64) {
+        self.separate();
+        self.time_of(millis);
+    }
+
+    fn time_of(&mut self, millis: i64) {
+        if millis % 1000 == 0 {
+            self.text_of(itoa::Buffer::new().format(millis / 1000));
+        } else {
+            self.raw(Seconds(millis));
+        }
+    }
+
     /// A truth.
     pub(super) fn truth(&mut self, truth: bool) {
         self.separate();
@@ -186,11 +200,7 @@ impl Json {
 
     fn pair(&mut self, millis: i64, value: impl FnOnce(&mut Self)) {
         self.array(|json| {
-            if millis % 1000 == 0 {
-                json.text_of(itoa::Buffer::new().format(millis / 1000));
-            } else {
-                json.raw(Seconds(millis));
-            }
+            json.time_of(millis);
             value(json);
         });
     }

@@ -156,6 +156,18 @@ impl Params {
         Ok(Some(Duration::from_millis(millis.max(0).unsigned_abs())))
     }
 
+    /// Whether something is asked for; not, when it is not given.
+    pub(super) fn truth(&self, name: &str) -> Result<bool, Failed> {
+        match self.get(name) {
+            "" | "0" | "false" => Ok(false),
+            "1" | "true" => Ok(true),
+            other => Err(Failed::parameter(
+                name,
+                format!("{other:?} is not true or false"),
+            )),
+        }
+    }
+
     /// The most entries that are asked for; 0 when all are.
     pub(super) fn limit(&self) -> Result<usize, Failed> {
         let limit = match self.get("limit") {

@@ -27,10 +27,9 @@ pub struct QueryApi(pub Questions);
 impl QueryApi {
     async fn answered(
         &self,
-        expression: String,
-        when: When,
+        question: Question,
     ) -> Result<Response<Messages<proto::QueryResponse>>, Status> {
-        let answered = self.0.answer(Question::new(expression, when)).await;
+        let answered = self.0.answer(question).await;
         let answered = answered.map_err(|failure| failure.to_status())?;
         Ok(Response::new(send_answer(answered)))
     }
@@ -65,7 +64,8 @@ impl QueryService for QueryApi {
             millis => millis,
         };
         let when = When::At(Timestamp::from_millis(millis));
-        self.answered(request.expression, when).await
+        let question = Question::new(request.expression, when, request.explain);
+        self.answered(question).await
     }
 
     type RangeStream = Messages<proto::QueryResponse>;
@@ -80,7 +80,8 @@ impl QueryService for QueryApi {
             end: Timestamp::from_millis(request.end_millis),
             step_millis: request.step_millis,
         };
-        self.answered(request.expression, when).await
+        let question = Question::new(request.expression, when, request.explain);
+        self.answered(question).await
     }
 
     type SeriesStream = Messages<proto::SeriesResponse>;

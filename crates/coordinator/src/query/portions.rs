@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use query::explain::{PlanNode, PlanRead};
 use query::{Answer, Value};
 use rollup::Tier;
 use series::{Labels, Timestamp};
@@ -101,6 +102,40 @@ fn windows_read(windows: &BTreeMap<Tier, u64>) -> Vec<proto::WindowsRead> {
     windows.iter().map(of_tier).collect()
 }
 
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn stages(stages: &[(&'static str, Duration)]) -> Vec<proto::StageTime> {
+    let one = |(stage, took): &(&'static str, Duration)| proto::StageTime {
+        stage: (*stage).to_owned(),
+        duration_micros: micros(*took),
+    };
+    stages.iter().map(one).collect()
+}
+
+fn plan_node(node: PlanNode) -> proto::PlanNode {
+    let read = |read: PlanRead| proto::PlanRead {
+        selector: read.selector,
+        tier: read
+            .tier
+            .map_or(String::new(), |tier| tier.name().to_owned()),
+        start_millis: read.start.as_millis(),
+        end_millis: read.end.as_millis(),
+        series: read.series,
+        points: read.points,
+        duration_micros: micros(read.took),
+        again: read.again,
+    };
+    proto::PlanNode {
+        depth: u32::try_from(node.depth).unwrap_or(u32::MAX),
+        expression: node.expression,
+        series: node.series,
+        duration_micros: micros(node.took),
+        reads: node.reads.into_iter().map(read).collect(),
+    }
+}
+
 /// Everything that is said in answer to a question, the summary last.
 fn messages(answer: Answer, took: Duration) -> impl Iterator<Item = proto::QueryResponse> + Send {
     let (result_type, string_value) = match &answer.value {
@@ -119,8 +154,10 @@ fn messages(answer: Answer, took: Duration) -> impl Iterator<Item = proto::Query
             series_read: answer.statistics.series,
             samples_read: answer.statistics.samples,
             windows_read: windows_read(&answer.statistics.windows),
-            duration_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            duration_micros: micros(took),
+            stages: stages(&answer.statistics.stages),
         }),
+        plan: answer.plan.into_iter().map(plan_node).collect(),
     };
     grouped(parts(answer.value), proto::ResultSeries::encoded_len)
         .map(|series| Message::Portion(proto::SeriesPortion { series }))
@@ -226,6 +263,7 @@ mod tests {
             values: Values::Float([1.0].into()),
         });
         let answer = Answer {
+            plan: Vec::new(),
             value: Value::Matrix(std::iter::once(long).chain(many).collect()),
             warnings: Vec::new(),
             infos: Vec::new(),

@@ -84,16 +84,19 @@ pub(crate) struct Question {
     pub(crate) timeout: Option<Duration>,
     /// How far back an instant selector looks, if not as far as `query.lookback`.
     pub(crate) lookback: Option<Duration>,
+    /// Whether the answer says how it came about.
+    pub(crate) explain: bool,
 }
 
 impl Question {
     /// A question that leaves all else to the configuration.
-    pub(super) fn new(expression: String, when: When) -> Self {
+    pub(super) fn new(expression: String, when: When, explain: bool) -> Self {
         Self {
             expression,
             when,
             timeout: None,
             lookback: None,
+            explain,
         }
     }
 }
@@ -165,15 +168,20 @@ impl Questions {
         }
     }
 
-    fn engine(&self, lookback: Option<Duration>) -> Engine {
+    fn engine(&self, question: &Question) -> Engine {
         let config = &self.config.borrow().query;
-        let lookback = lookback.unwrap_or(config.lookback.as_duration());
+        let lookback = question.lookback.unwrap_or(config.lookback.as_duration());
         Engine::new(Options {
             lookback_ms: series::time::duration_millis(lookback),
             series_max: config.series_max,
             samples_max: config.samples_max,
             steps_max: POINTS_MAX,
+            explain: question.explain,
             ..Options::default()
+        })
+        .with_clock({
+            let clock = Arc::clone(&self.clock);
+            Arc::new(move || clock.monotonic())
         })
     }
 
@@ -200,8 +208,10 @@ impl Questions {
         &self,
         question: Question,
     ) -> Result<(Answer, OwnedSemaphorePermit), Failure> {
+        let asked = self.clock.monotonic();
         let permit = self.permit().await?;
-        let engine = self.engine(question.lookback);
+        let waited = self.clock.monotonic().saturating_sub(asked);
+        let engine = self.engine(&question);
         let budget = Arc::new(engine.budget());
         let _cancel = CancelOnDrop(Arc::clone(&budget));
         let source = StoreSource(Arc::clone(&self.store));
@@ -215,7 +225,10 @@ impl Questions {
                     step_millis,
                 } => engine.range(&source, expression, start, end, step_millis, &budget),
             };
-            answer.map(|answer| (answer, permit))
+            answer.map(|mut answer| {
+                answer.statistics.stages.insert(0, ("wait", waited));
+                (answer, permit)
+            })
         });
         let evaluated = evaluated
             .await

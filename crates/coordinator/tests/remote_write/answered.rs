@@ -46,6 +46,7 @@ async fn asked_by_grpc(server: &Server, expression: &str) -> Vec<ResultSeries> {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.running.grpc)).unwrap();
     let mut client = QueryServiceClient::new(endpoint.connect().await.unwrap());
     let request = InstantRequest {
+        explain: false,
         expression: expression.to_owned(),
         time_millis: NOW_MILLIS,
     };

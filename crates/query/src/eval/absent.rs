@@ -48,18 +48,22 @@ impl Context<'_> {
     }
 }
 
-/// What is known about the labels of the missing series: those its selector sets to one value.
+/// What is known about the labels of the missing series: those its selector sets to one value. In the
+/// order of the matchers, as in Prometheus: what comes after the first value of a label takes it away.
 fn wanted(arg: &Expr) -> Result<Arc<Labels>, Error> {
     let matchers: &[Matcher] = match &arg.unwrapped().kind {
         Kind::Selector(selector) | Kind::Range { selector, .. } => &selector.matchers,
         _ => &[],
     };
     let mut builder = LabelsBuilder::default();
+    let mut set: Vec<&str> = Vec::new();
     for matcher in matchers {
         let name = matcher.name();
-        let once = matchers.iter().filter(|other| other.name() == name).count() == 1;
-        if matcher.op() == MatchOp::Equal && name != METRIC_NAME && once {
+        if matcher.op() == MatchOp::Equal && name != METRIC_NAME && !set.contains(&name) {
             builder.set(name, matcher.value());
+            set.push(name);
+        } else {
+            builder.remove(name);
         }
     }
     labels::build(builder)

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rollup::{Tier, Window};
-use series::{TimeRange, Timestamp, is_stale};
+use series::is_stale;
 
 use super::grid::ByLabels;
-use super::select::key;
+use super::select::{key, millis_range};
 use super::{ABSENT, Context, Grid, Placed, Steps};
 use crate::ast::{Kind, Selector};
 use crate::error::Error;
@@ -192,12 +192,15 @@ impl Context<'_> {
     fn read_windows(&self, rolled: &Rolled<'_>) -> Result<Found, Error> {
         let matchers = &rolled.selector.matchers;
         let place = (key(matchers), rolled.tier, rolled.span);
+        let (after, last) = rolled.span;
+        let range = millis_range(after.saturating_add(1), last);
+        let reading = self.trace.as_ref().map(|trace| trace.reading(self.budget));
         if let Some(found) = self.selections.borrow().windows.get(&place) {
+            if let Some(reading) = reading {
+                reading.end_again(matchers, range, Some(rolled.tier));
+            }
             return Ok(Rc::clone(found));
         }
-        let (after, last) = rolled.span;
-        let first = Timestamp::from_millis(after.saturating_add(1));
-        let range = TimeRange::new(first, Timestamp::from_millis(last));
         let read = self
             .source
             .windows(matchers, rolled.tier, range, self.budget)?;
@@ -207,6 +210,9 @@ impl Context<'_> {
         let mut selections = self.selections.borrow_mut();
         selections.note(read.said.warnings, read.said.partial);
         let count: usize = found.iter().map(|series| series.windows.len()).sum();
+        if let Some(reading) = reading {
+            reading.end(matchers, range, Some((rolled.tier, count as u64)));
+        }
         *selections.windows_read.entry(rolled.tier).or_default() += count as u64;
         selections.windows.insert(place, Rc::clone(&found));
         Ok(found)

@@ -189,19 +189,30 @@ impl Context<'_> {
                 Some(Span {
                     series: Some(series),
                     ..
-                }) => return Ok(Rc::clone(series)),
+                }) => {
+                    let series = Rc::clone(series);
+                    if let Some(trace) = &self.trace {
+                        let reading = trace.reading(self.budget);
+                        reading.end_again(matchers, millis_range(start, end), None);
+                    }
+                    return Ok(series);
+                }
                 Some(span) => (span.start, span.end),
                 None => (start, end),
             }
         };
-        let range = TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end));
+        let range = millis_range(start, end);
         let mut series: Vec<Raw> = Vec::new();
+        let reading = self.trace.as_ref().map(|trace| trace.reading(self.budget));
         let selected = self
             .source
             .select_each(matchers, range, self.budget, &mut |slice| {
                 series.push(Raw::from(slice));
                 Ok(())
             })?;
+        if let Some(reading) = reading {
+            reading.end(matchers, range, None);
+        }
         self.note_selection(start, selected);
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let series = Rc::new(series);
@@ -233,12 +244,18 @@ impl Context<'_> {
         if !self.is_read_once(matchers, start, end) {
             return self.read(matchers, start, end)?.iter().try_for_each(visit);
         }
-        let range = TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end));
+        let range = millis_range(start, end);
         let mut failed = None;
+        let reading = self.trace.as_ref().map(|trace| trace.reading(self.budget));
         let read = self
             .source
             .select_each(matchers, range, self.budget, &mut |slice| {
-                visit(&Raw::from(slice)).map_err(|error| {
+                let raw = Raw::from(slice);
+                let visited = match &reading {
+                    Some(reading) => reading.visit(|| visit(&raw)),
+                    None => visit(&raw),
+                };
+                visited.map_err(|error| {
                     failed = Some(error);
                     SourceError::Cancelled
                 })
@@ -247,6 +264,9 @@ impl Context<'_> {
             return Err(error);
         }
         self.note_selection(start, read?);
+        if let Some(reading) = reading {
+            reading.end(matchers, range, None);
+        }
         Ok(())
     }
 
@@ -329,6 +349,10 @@ impl Context<'_> {
 fn stretch(placed: &Placed, back: i64, steps: &Steps) -> (i64, i64) {
     let first = placed.time(steps.start).saturating_sub(back);
     (first.saturating_add(1), placed.time(steps.last()))
+}
+
+pub(super) fn millis_range(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(Timestamp::from_millis(start), Timestamp::from_millis(end))
 }
 
 pub(super) fn key(matchers: &[Matcher]) -> String {

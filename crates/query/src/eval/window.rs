@@ -297,7 +297,7 @@ impl Context<'_> {
     }
 
     /// The samples of the only window themselves, as an instant query of a range vector answers.
-    pub(crate) fn matrix(&self, expr: &Expr, steps: &Steps) -> Result<Vec<Series>, Error> {
+    pub(super) fn matrix(&self, expr: &Expr, steps: &Steps) -> Result<Vec<Series>, Error> {
         let frame = self.frame(expr, steps)?;
         let mut matrix = Vec::new();
         self.each_samples(expr, &frame, &mut |samples| {

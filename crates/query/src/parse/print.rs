@@ -119,6 +119,18 @@ impl Expr {
     }
 }
 
+/// The selector of some matchers.
+pub(crate) fn selector(matchers: &[Matcher]) -> String {
+    let is_name = |it: &&Matcher| it.name() == METRIC_NAME && it.op() == MatchOp::Equal;
+    let name = matchers.iter().find(is_name);
+    let selector = Selector {
+        matchers: matchers.to_vec(),
+        name: name.map(|it| it.value().to_owned()),
+        shift: Shift::default(),
+    };
+    Series(&selector).to_string()
+}
+
 /// Which series: the name, then the other matchers in order of their text.
 struct Series<'a>(&'a Selector);
 

@@ -124,6 +124,42 @@ fn an_id_that_went_cold_takes_samples_and_comes_back() {
 }
 
 #[test]
+fn two_ids_of_one_label_set_are_one_series_ever_after() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let old = define(&store, &[("up", "slow")]);
+    let one = |time| block(&[time], &[&[1.0]]);
+    let sent = arrival(&store, "slow", 1, &old, &one(DAY));
+    store.commit(vec![sent]).unwrap();
+    churned(&store);
+    // Another sender says the same labels, while the first still has the id that went cold.
+    let new = define(&store, &[("up", "slow")]);
+    assert_ne!(new, old);
+    let sent = [
+        arrival(&store, "other", 1, &new, &one(3 * DAY + 1)),
+        arrival(&store, "slow", 2, &old, &one(3 * DAY + 2)),
+    ];
+    store.commit(sent.to_vec()).unwrap();
+    let slow = |store: &Store| {
+        let found = read(store, "up", TimeRange::ALL);
+        let found = found.into_iter().filter(|(name, _)| name.contains("slow"));
+        found.map(|(_, samples)| samples.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(slow(&store), [3]);
+    store.flush().unwrap();
+    for _ in 0..2 {
+        let (store, _) = open(&engine);
+        assert_eq!(slow(&store), [3]);
+        store.compact_all().unwrap();
+        assert_eq!(slow(&store), [3]);
+        assert_eq!(
+            store.series(&[], TimeRange::ALL, 99).unwrap().items.len(),
+            8
+        );
+    }
+}
+
+#[test]
 fn memory_does_not_grow_with_series_that_are_gone() {
     let engine = Arc::new(Memory::default());
     let (store, _) = open(&engine);

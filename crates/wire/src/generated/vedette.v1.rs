@@ -1168,6 +1168,9 @@ pub struct InstantRequest {
     /// 0 means now.
     #[prost(int64, tag = "2")]
     pub time_millis: i64,
+    /// Whether the summary says how the answer came about.
+    #[prost(bool, tag = "3")]
+    pub explain: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RangeRequest {
@@ -1180,6 +1183,9 @@ pub struct RangeRequest {
     pub end_millis: i64,
     #[prost(int64, tag = "4")]
     pub step_millis: i64,
+    /// Whether the summary says how the answer came about.
+    #[prost(bool, tag = "5")]
+    pub explain: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QueryResponse {
@@ -1239,6 +1245,10 @@ pub struct QuerySummary {
     pub infos: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "6")]
     pub statistics: ::core::option::Option<QueryStatistics>,
+    /// How the answer came about, if that was asked for: each part of the expression in the order it was
+    /// evaluated, the whole first.
+    #[prost(message, repeated, tag = "7")]
+    pub plan: ::prost::alloc::vec::Vec<PlanNode>,
 }
 /// What the answer cost.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1253,6 +1263,59 @@ pub struct QueryStatistics {
     /// Windows of roll-ups that were read in the place of samples.
     #[prost(message, repeated, tag = "4")]
     pub windows_read: ::prost::alloc::vec::Vec<WindowsRead>,
+    /// How long the stages took, in their order: `wait` for a place among the queries, `parse`, `plan`,
+    /// `evaluate`; where the answer is explained, `read` is what of `evaluate` was reading.
+    #[prost(message, repeated, tag = "5")]
+    pub stages: ::prost::alloc::vec::Vec<StageTime>,
+}
+/// How long one stage took.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageTime {
+    #[prost(string, tag = "1")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub duration_micros: u64,
+}
+/// One part of an expression. Its own parts come after it, one deeper.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanNode {
+    #[prost(uint32, tag = "1")]
+    pub depth: u32,
+    /// Its text on one line, cut when it is long.
+    #[prost(string, tag = "2")]
+    pub expression: ::prost::alloc::string::String,
+    /// Series that it came to; 1 for a scalar or a text.
+    #[prost(uint64, tag = "3")]
+    pub series: u64,
+    /// Its parts and reads included.
+    #[prost(uint64, tag = "4")]
+    pub duration_micros: u64,
+    /// What was read for it, its parts left out.
+    #[prost(message, repeated, tag = "5")]
+    pub reads: ::prost::alloc::vec::Vec<PlanRead>,
+}
+/// What was read for one selector.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanRead {
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// Windows of this width; samples when it is empty.
+    #[prost(string, tag = "2")]
+    pub tier: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub start_millis: i64,
+    #[prost(int64, tag = "4")]
+    pub end_millis: i64,
+    #[prost(uint64, tag = "5")]
+    pub series: u64,
+    /// Samples or windows.
+    #[prost(uint64, tag = "6")]
+    pub points: u64,
+    #[prost(uint64, tag = "7")]
+    pub duration_micros: u64,
+    /// Another part had read the same, so nothing was read.
+    #[prost(bool, tag = "8")]
+    pub again: bool,
 }
 /// Windows that were read of one tier.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

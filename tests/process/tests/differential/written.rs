@@ -2,7 +2,7 @@
 //! those that try a rule of the language.
 
 /// About the demo service: matching, precedence, ranges, and what is refused.
-pub(crate) const DEMO: [&str; 69] = [
+pub(crate) const DEMO: [&str; 75] = [
     // Numbers, texts and precedence.
     "1 + 2 * 3 ^ 2 ^ 0.5 % 5",
     "-2 ^ 2 + (-2) ^ 2",
@@ -36,6 +36,14 @@ pub(crate) const DEMO: [&str; 69] = [
     "demo_intermittent_metric @ end() offset 30m",
     "rate(demo_cpu_usage_seconds_total[5m] @ start())",
     "demo_is_holiday == 0",
+    // What two versions differ in.
+    "ln(demo_odd_values)",
+    "timestamp(demo_num_cpus @ 1795442000.337 offset 5m)",
+    "topk(2, demo_odd_values @ 1795440180.337)",
+    // Labels of what is not there: the first value, unless more is said of the label after it.
+    "absent(demo_num_cpus{job=\"x\", job=~\"x.*\", instance=~\".+\", instance=\"y\"})",
+    "absent_over_time(demo_num_cpus{job=\"x\", job=\"y\", instance!=\"a\", instance=\"b\"}[1m])",
+    "absent(demo_num_cpus{instance!=\"a\", instance=\"b\", type=\"\"})",
     // Matching.
     "demo_memory_usage_bytes{type=\"used\"} / ignoring (type) demo_disk_total_bytes",
     "demo_memory_usage_bytes / ignoring (type) group_left demo_disk_total_bytes",
