@@ -156,6 +156,7 @@ async fn send(grpc: SocketAddr, sender: Sender) -> Result<usize> {
         ..proto::Hello::default()
     };
     let definitions = proto::SeriesDefinitions {
+        families: Vec::new(),
         first_ref: 0,
         list: sender.definitions.into(),
     };

@@ -13,6 +13,7 @@ use series::{LabelsBuilder, Snapshot, Timestamp};
 use wire::Message;
 use wire::proto::{SpooledBatch, SpooledBlock};
 
+use crate::families::Families;
 use source::Source;
 
 /// Bytes of blocks that go into one record. A block larger than that is a record alone.
@@ -68,6 +69,7 @@ pub struct Batcher {
     sources: HashMap<Arc<str>, Source>,
     samples: u64,
     dropped: Dropped,
+    families: Families,
 }
 
 impl Batcher {
@@ -79,7 +81,14 @@ impl Batcher {
             sources: HashMap::new(),
             samples: 0,
             dropped: Dropped::default(),
+            families: Families::default(),
         }
+    }
+
+    /// The same, telling `families` what metrics mean.
+    #[must_use]
+    pub fn telling(self, families: Families) -> Self {
+        Self { families, ..self }
     }
 
     /// Takes in what was gathered.
@@ -100,19 +109,24 @@ impl Batcher {
         source.begin(gathered.at);
         let families = &gathered.snapshot.families;
         for sample in gathered.snapshot.samples {
-            let slot = source.slot(&sample.labels, families, |labels| {
-                let mut builder = LabelsBuilder::from_labels(labels);
-                for (name, value) in gathered.labels.iter() {
-                    if builder.get(name).is_empty() {
+            let slot = source.slot(
+                &sample.labels,
+                families,
+                |labels| {
+                    let mut builder = LabelsBuilder::from_labels(labels);
+                    for (name, value) in gathered.labels.iter() {
+                        if builder.get(name).is_empty() {
+                            builder.set(name, value);
+                        }
+                    }
+                    // The agent's own labels win: a target cannot speak for another node.
+                    for (name, value) in &self.labels {
                         builder.set(name, value);
                     }
-                }
-                // The agent's own labels win: a target cannot speak for another node.
-                for (name, value) in &self.labels {
-                    builder.set(name, value);
-                }
-                builder.build()
-            });
+                    builder.build()
+                },
+                &self.families,
+            );
             match slot {
                 Some(slot) => {
                     if !source.push(slot, sample.at, sample.value) {

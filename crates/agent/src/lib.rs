@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod collect;
 pub mod config;
+pub mod families;
 pub mod metrics;
 pub mod outbox;
 pub mod run;

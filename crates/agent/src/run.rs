@@ -21,6 +21,7 @@ use crate::collect::scrape::pool::TargetsFile;
 use crate::collect::scrape::targets_file::Defaults;
 use crate::collect::scrape::{PoolConfig, Scrape, ScrapePool, Target};
 use crate::config::Config;
+use crate::families::Families;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
@@ -124,8 +125,10 @@ pub fn start(
     drop(shutdown.spawn("own metrics", own));
     let (wishes, wished) = watch::channel(None);
     let labels = std::iter::once(("node".to_owned(), agent_id.as_str().to_owned()));
+    let families = Families::default();
     let cutter = Cutter {
-        batcher: Batcher::new(labels.chain(config.labels.clone()).collect()),
+        batcher: Batcher::new(labels.chain(config.labels.clone()).collect())
+            .telling(families.clone()),
         outbox: outbox.clone(),
         every: config.sync_interval.as_duration(),
         wished,
@@ -147,6 +150,7 @@ pub fn start(
         channel,
         outbox,
         interval: wishes,
+        families,
         metrics: Arc::clone(metrics),
     };
     drop(shutdown.spawn("sync", sync.run(shutdown.clone(), last_call)));

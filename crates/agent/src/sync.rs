@@ -21,6 +21,7 @@ use wire::proto::ingest_service_client::IngestServiceClient;
 use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
 
+use crate::families::Families;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use stream::Stream;
@@ -106,6 +107,8 @@ pub struct Bulk {
     pub channel: Channel,
     /// The spool.
     pub outbox: Outbox,
+    /// What metrics mean.
+    pub families: Families,
     /// Where the coordinator's wish for the sync interval is put; none for our own.
     pub interval: watch::Sender<Option<Duration>>,
     /// Counters.

@@ -30,6 +30,7 @@ use store::Store;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::families::Families;
 use crate::fleet::FleetApi;
 use crate::metrics::Metrics;
 use crate::query::Questions;
@@ -53,6 +54,8 @@ pub struct Http {
     pub config: watch::Receiver<Arc<Config>>,
     /// The time of a question that names none.
     pub clock: SharedClock,
+    /// What metrics mean.
+    pub families: Families,
     /// Who takes remote writes.
     pub write: RemoteWrite,
 }

@@ -17,6 +17,7 @@ use wire::proto::ingest_service_server::IngestService;
 
 use crate::config::Config;
 use crate::events::Events;
+use crate::families::Families;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 use crate::status::ToStatus;
@@ -38,6 +39,8 @@ pub struct Ingest {
     pub fleet: Fleet,
     /// What happened.
     pub events: Events,
+    /// What metrics mean.
+    pub families: Families,
     /// The configuration as it is now.
     pub config: watch::Receiver<Arc<Config>>,
     /// Counters.

@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod events;
+pub mod families;
 pub mod fleet;
 pub mod health;
 pub mod http;

@@ -22,6 +22,7 @@ use wire::proto::query_service_server::QueryServiceServer;
 
 use crate::config::Config;
 use crate::events::Events;
+use crate::families::Families;
 use crate::fleet::{Fleet, FleetApi};
 use crate::health::Health;
 use crate::http::{Http, RemoteWrite};
@@ -130,6 +131,7 @@ pub async fn start(
     metrics.watch_store(&store);
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
+    let families = Families::open(Arc::clone(&store))?;
     let fleet = Fleet::open(Arc::clone(&store), events.clone(), Arc::clone(&clock))?;
     let full = Arc::new(Notify::new());
     let writer = Writer::start(
@@ -145,6 +147,7 @@ pub async fn start(
         writer: writer.clone(),
         fleet: fleet.clone(),
         events: events.clone(),
+        families: families.clone(),
         config: receiver.clone(),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
@@ -165,6 +168,7 @@ pub async fn start(
         fleet: FleetApi(fleet.clone()),
         config: receiver.clone(),
         clock: Arc::clone(&clock),
+        families,
         write: RemoteWrite::new(writer),
     };
     let upkeep = Upkeep {

@@ -165,9 +165,9 @@ async fn listings_name_series_labels_values_and_kinds() {
         label/none/values
           200 {"status":"success","data":[]}
         metadata
-          200 {"status":"success","data":{"odd":[{"type":"gauge","help":"","unit":""}],"requests_total":[{"type":"counter","help":"","unit":""}],"size_bytes":[{"type":"summary","help":"","unit":""}],"up":[{"type":"gauge","help":"","unit":""}],"wait_seconds":[{"type":"histogram","help":"","unit":""}]}}
+          200 {"status":"success","data":{"odd":[{"type":"gauge","help":"","unit":""}],"requests_total":[{"type":"counter","help":"","unit":""}],"size_bytes":[{"type":"summary","help":"","unit":""}],"up":[{"type":"gauge","help":"","unit":""}],"wait_seconds":[{"type":"histogram","help":"How long requests \"wait\".","unit":"seconds"}]}}
         metadata?metric=wait_seconds
-          200 {"status":"success","data":{"wait_seconds":[{"type":"histogram","help":"","unit":""}]}}
+          200 {"status":"success","data":{"wait_seconds":[{"type":"histogram","help":"How long requests \"wait\".","unit":"seconds"}]}}
         metadata?metric=wait_seconds_bucket
           200 {"status":"success","data":{}}
         metadata?limit=1&limit_per_metric=0

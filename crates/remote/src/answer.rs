@@ -102,7 +102,6 @@ mod tests {
     fn all_written_is_204_without_a_text() {
         let skipped = Skipped {
             exemplars: 3,
-            metadata: 2,
             histograms: 0,
         };
         let answer = Answer::of(Version::V1, 7, &Refused::default(), &skipped);
@@ -117,7 +116,6 @@ mod tests {
         let skipped = Skipped {
             histograms: 1,
             exemplars: 4,
-            metadata: 0,
         };
         let answer = Answer::of(Version::V2, 5, &refused, &skipped);
         assert_eq!(answer.status, 400);

@@ -4,7 +4,7 @@ mod v1;
 mod v2;
 
 use series::labels::METRIC_NAME;
-use series::{Labels, LabelsBuilder, MetricKind};
+use series::{Family, Labels, LabelsBuilder, MetricKind};
 
 use crate::decoded::{Link, Refusal, Trait};
 use crate::fields::Fields;
@@ -177,6 +177,17 @@ fn usual_sample(message: &[u8]) -> Option<(i64, f64)> {
     let pairs = time & 0x007f_007f_007f | (time & 0x7f00_7f00_7f00) >> 1;
     let time = pairs & 0x3fff | (pairs & 0x3fff_0000) >> 2 | (pairs & 0x3fff_0000_0000) >> 4;
     Some((time.cast_signed(), f64::from_bits(bits)))
+}
+
+/// What is said of a metric; nothing when the texts are not UTF-8.
+fn family_of(kind: MetricKind, name: &[u8], help: &[u8], unit: &[u8]) -> Option<Family> {
+    let text = |bytes: &[u8]| str::from_utf8(bytes).ok().map(str::to_owned);
+    Some(Family {
+        name: text(name)?,
+        kind,
+        help: text(help)?,
+        unit: text(unit)?,
+    })
 }
 
 /// Labels as they are being read, up to the first thing that is wrong with them.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use hashbrown::HashTable;
-use series::{Labels, MetricKind};
+use series::{Family, Labels, MetricKind};
 
 use crate::digest::Digest;
 use crate::{Error, Reason, Refused};
@@ -15,8 +15,6 @@ pub struct Skipped {
     pub histograms: u64,
     /// Exemplars.
     pub exemplars: u64,
-    /// Entries about metric families (version 1; version 2 has them with the series).
-    pub metadata: u64,
 }
 
 /// How the series of a message were met.
@@ -72,6 +70,7 @@ pub struct Decoded<Id> {
     pub(crate) times: Vec<i64>,
     pub(crate) values: Vec<f64>,
     pub(crate) skipped: Skipped,
+    families: Vec<Family>,
     pub(crate) met: Met,
     pub(crate) refused: Refused,
     unknown: Vec<(Labels, MetricKind)>,
@@ -102,6 +101,7 @@ impl<Id> Default for Decoded<Id> {
             times: Vec::new(),
             values: Vec::new(),
             skipped: Skipped::default(),
+            families: Vec::new(),
             met: Met::default(),
             refused: Refused::default(),
             unknown: Vec::new(),
@@ -186,6 +186,12 @@ impl<Id: Copy> Decoded<Id> {
         &self.skipped
     }
 
+    /// What is said of metrics; of version 2 only with series that are not known. At most
+    /// [`FAMILIES_MAX`](crate::FAMILIES_MAX), each text as it came.
+    pub fn take_families(&mut self) -> Vec<Family> {
+        std::mem::take(&mut self.families)
+    }
+
     /// How the series were met.
     #[must_use]
     pub const fn met(&self) -> &Met {
@@ -194,12 +200,25 @@ impl<Id: Copy> Decoded<Id> {
 }
 
 impl<Id> Decoded<Id> {
+    /// Keeps what is said of a metric.
+    pub(crate) fn push_family(&mut self, family: Family) {
+        if self.families.len() < crate::FAMILIES_MAX {
+            self.families.push(family);
+        }
+    }
+
+    /// The last series that was put aside.
+    pub(crate) fn last_unknown(&self) -> Option<&(Labels, MetricKind)> {
+        self.unknown.last()
+    }
+
     /// Back to nothing, with the room that there is.
     pub(crate) fn clear(&mut self) {
         self.ids.clear();
         self.times.clear();
         self.values.clear();
         self.skipped = Skipped::default();
+        self.families.clear();
         self.met = Met::default();
         self.refused.clear();
         self.unknown.clear();

@@ -41,8 +41,8 @@
 //! - A message that is no protobuf is an [`Error`], and nothing of it is taken. A series that is bad
 //!   for itself is [`Refused`] and counted, and the rest goes on.
 //!
-//! It has no socket, clock, thread or log. Native histograms, exemplars and version 1's metadata are
-//! stepped over and counted.
+//! It has no socket, clock, thread or log. Native histograms and exemplars are stepped over
+//! and counted.
 
 mod answer;
 mod decode;
@@ -73,6 +73,9 @@ pub const RAW_BYTES_MAX: usize = 64 << 20;
 /// Most samples in one message. The smallest takes two bytes and becomes twenty, so that the bytes
 /// alone would bound nothing.
 pub const SAMPLES_MAX: usize = 1 << 20;
+
+/// Most metrics that one message says something of; Prometheus sends 2,000 at a time.
+pub const FAMILIES_MAX: usize = 10_000;
 
 /// Most symbols in one message of version 2: as for [`SAMPLES_MAX`].
 pub const SYMBOLS_MAX: usize = 1 << 20;

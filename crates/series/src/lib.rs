@@ -21,6 +21,6 @@ pub use block::{Block, Column, Rows, Values};
 pub use floats::{Floats, SharedFloats, Walk};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use snapshot::{Family, MetricKind, Sample, Snapshot};
+pub use snapshot::{Family, MetricKind, PARTS, Sample, Snapshot};
 pub use time::{TimeRange, Timestamp};
 pub use value::{STALE_NAN, is_stale, same_bits};

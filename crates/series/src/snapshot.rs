@@ -86,8 +86,25 @@ impl MetricKind {
     }
 }
 
+/// Endings of the series that a histogram or summary is made of.
+pub const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
+
+impl MetricKind {
+    /// The name of the metric that a series of this kind is a part of.
+    #[must_use]
+    pub fn metric_of(self, series: &str) -> &str {
+        let parts: &[&str] = match self {
+            Self::Histogram | Self::GaugeHistogram => &PARTS,
+            Self::Summary => &PARTS[1..],
+            Self::Unknown | Self::Counter | Self::Gauge | Self::Info | Self::StateSet => &[],
+        };
+        let mut bare = parts.iter().filter_map(|part| series.strip_suffix(part));
+        bare.next().unwrap_or(series)
+    }
+}
+
 /// What a metric is: the head over its samples.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Family {
     /// The metric name as declared by `# TYPE`; histogram samples add `_bucket` and so on.
     pub name: String,

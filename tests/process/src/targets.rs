@@ -72,7 +72,10 @@ impl Target {
     }
 
     fn page(&self, scrape: u64) -> String {
-        let head = format!("# TYPE {SCRAPE} counter\n{SCRAPE} {scrape}\n# TYPE {VALUE} gauge\n");
+        let head = format!(
+            "# TYPE {SCRAPE} counter\n{SCRAPE} {scrape}\n\
+             # HELP {VALUE} One value of \\\\ many.\n# TYPE {VALUE} gauge\n"
+        );
         self.ids(scrape).fold(head, |page, id| {
             // The shortest text that reads back as the same bits.
             page + &format!("{VALUE}{{id=\"{id}\"}} {:e}\n", self.value(id, scrape))

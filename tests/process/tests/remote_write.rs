@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-use process_tests::coordinator::Coordinator;
+use process_tests::coordinator::{Coordinator, get};
 use process_tests::prometheus::{Prometheus, Series, VmAgent, answer};
 use process_tests::targets::{SCRAPE, Target, Targets, VALUE};
 use process_tests::{SOON, now_millis, within};
@@ -195,10 +195,16 @@ async fn prometheus_loses_nothing_to_a_coordinator_that_is_killed() {
     let refused = "vedette_coordinator_write_failures_total";
     assert_eq!(coordinator.metric(refused).await, Some(0.0));
 
+    let metadata = format!("/api/v1/metadata?metric={VALUE}");
+    let expected = get(prometheus.address, &metadata).await.unwrap();
+    assert!(expected.1.contains("\"help\":\"One value"), "{expected:?}");
+    assert_eq!(get(coordinator.http, &metadata).await.unwrap(), expected);
+
     // The same when all of it has to be read back from disk.
     assert_eq!(coordinator.terminate().await, Some(0));
     coordinator.restart().await;
     assert_eq!(alike(prometheus.address, &coordinator, end).await, samples);
+    assert_eq!(get(coordinator.http, &metadata).await.unwrap(), expected);
     prometheus.terminate().await;
 }
 

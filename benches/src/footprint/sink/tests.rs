@@ -22,7 +22,11 @@ fn definitions(first_ref: u32) -> Message {
     let mut list = Vec::new();
     codec::encode_labels_list(&labels, &[MetricKind::Gauge; 2], &mut list);
     let list = list.into();
-    Message::Definitions(proto::SeriesDefinitions { first_ref, list })
+    Message::Definitions(proto::SeriesDefinitions {
+        first_ref,
+        list,
+        families: Vec::new(),
+    })
 }
 
 fn batch(sequence: u64, series_refs: Vec<u32>) -> Message {

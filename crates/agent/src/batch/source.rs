@@ -7,6 +7,8 @@ use series::{
     Block, Column, Family, Labels, LabelsError, MetricKind, Rows, Timestamp, Values, is_stale,
 };
 
+use crate::families::Families;
+
 /// Most columns in one block: a list of names and a block of columns stay well below a message.
 const BLOCK_COLUMNS_MAX: usize = 5_000;
 /// Most samples in one block: 800 KB before compression.
@@ -80,12 +82,17 @@ impl Source {
         said: &Labels,
         families: &[Family],
         complete: impl FnOnce(&Labels) -> Result<Labels, LabelsError>,
+        told: &Families,
     ) -> Option<usize> {
         if let Some(known) = self.by_said.get(said) {
             return *known;
         }
         let slot = complete(said).ok().map(|labels| {
-            let kind = kind_of(labels.metric_name(), families);
+            let family = family_of(labels.metric_name(), families);
+            let kind = family.map_or(MetricKind::Unknown, |family| family.kind);
+            if let Some(family) = family {
+                told.note(kind.metric_of(labels.metric_name()), family);
+            }
             let slot = Slot {
                 labels,
                 kind,
@@ -319,14 +326,12 @@ impl Source {
 }
 
 /// The kind of the family that a metric name belongs to.
-fn kind_of(metric: &str, families: &[Family]) -> MetricKind {
+fn family_of<'f>(metric: &str, families: &'f [Family]) -> Option<&'f Family> {
     let find = |name: &str| families.iter().find(|family| family.name == name);
-    if let Some(family) = find(metric) {
-        return family.kind;
-    }
-    ["_bucket", "_sum", "_count", "_total", "_created", "_info"]
-        .iter()
-        .filter_map(|suffix| metric.strip_suffix(suffix))
-        .find_map(find)
-        .map_or(MetricKind::Unknown, |family| family.kind)
+    find(metric).or_else(|| {
+        ["_bucket", "_sum", "_count", "_total", "_created", "_info"]
+            .iter()
+            .filter_map(|suffix| metric.strip_suffix(suffix))
+            .find_map(find)
+    })
 }

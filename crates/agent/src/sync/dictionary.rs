@@ -32,6 +32,11 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
+    /// The next number to be given.
+    pub(super) fn next(&self) -> u32 {
+        u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
+    }
+
     /// The numbers of the series in an encoded list, and what has to be said before they are used.
     pub(super) fn number(
         &mut self,
@@ -43,11 +48,11 @@ impl Dictionary {
             }
             return Ok((Arc::clone(known), Vec::new()));
         }
-        let first_new = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        let first_new = self.next();
         let mut fresh: Vec<(Labels, MetricKind)> = Vec::new();
         let mut numbers = Vec::new();
         for (labels, kind) in codec::decode_labels_list(list)? {
-            let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+            let next = self.next();
             let number = *self.numbers.entry(labels.clone()).or_insert(next);
             if number == next {
                 fresh.push((labels, kind));
@@ -106,6 +111,7 @@ fn definitions(mut first_ref: u32, mut fresh: &[(Labels, MetricKind)]) -> Vec<Se
         messages.push(SeriesDefinitions {
             first_ref,
             list: list.into(),
+            families: Vec::new(),
         });
         first_ref = first_ref.saturating_add(u32::try_from(now.len()).unwrap_or(u32::MAX));
         fresh = rest;

@@ -29,6 +29,8 @@ pub(super) struct Stream<'a> {
     sync: &'a Bulk,
     requests: mpsc::Sender<proto::SyncRequest>,
     dictionary: Dictionary,
+    /// Where to go on telling what metrics mean.
+    told: u64,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: u64,
     window_bytes: u64,
@@ -58,6 +60,7 @@ impl<'a> Stream<'a> {
             sync,
             requests,
             dictionary: Dictionary::default(),
+            told: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             window_bytes: WINDOW_BYTES,
@@ -131,10 +134,11 @@ impl<'a> Stream<'a> {
         // Numbers that were given are said even if the rest of the record does not decode: those
         // given next follow on them.
         for definition in definitions {
-            metrics.sent_bytes.add(definition.list.len() as u64);
+            metrics.sent_bytes.add(definition.encoded_len() as u64);
             self.request(Message::Definitions(definition), answers)
                 .await?;
         }
+        self.tell(answers).await?;
         let blocks = match blocks {
             Ok(blocks) => blocks,
             Err(error) => return self.pass_over(sequence, error).await,
@@ -155,6 +159,28 @@ impl<'a> Stream<'a> {
         self.in_flight_bytes += bytes;
         self.outgrown |= self.dictionary.outgrown();
         Ok(())
+    }
+
+    /// Says what metrics mean, as far as it was not said on this stream.
+    async fn tell(&mut self, answers: &mut Streaming<proto::SyncResponse>) -> Result<(), Ended> {
+        loop {
+            let (families, next) = self.sync.families.from(self.told);
+            if families.is_empty() {
+                return Ok(());
+            }
+            self.told = next;
+            let mut none = Vec::new();
+            codec::encode_labels_list(&[], &[], &mut none);
+            let definitions = proto::SeriesDefinitions {
+                first_ref: self.dictionary.next(),
+                list: none.into(),
+                families,
+            };
+            let bytes = definitions.encoded_len() as u64;
+            self.sync.metrics.sent_bytes.add(bytes);
+            self.request(Message::Definitions(definitions), answers)
+                .await?;
+        }
     }
 
     /// The blocks of a record with their series as numbers, and what has to be defined first.

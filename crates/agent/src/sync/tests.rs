@@ -162,6 +162,7 @@ impl Setup {
             identity: self.identity.clone(),
             channel: self.channel.clone(),
             outbox: self.identity.outbox.clone(),
+            families: Families::default(),
             interval: watch::channel(None).0,
             metrics: Arc::clone(&self.metrics),
         }

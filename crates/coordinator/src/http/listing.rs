@@ -83,7 +83,7 @@ fn limit(http: &Http, params: &Params) -> Result<usize, Failed> {
     Ok(http.questions.limit(asked))
 }
 
-/// What kind each metric is. Help and units are not kept and so are empty.
+/// What kind each metric is, and what its help and unit are.
 pub(super) async fn metadata(State(http): State<Http>, params: Params) -> Result<Response, Failed> {
     let number = |name: &str| match params.get(name) {
         "" => Ok(usize::MAX),
@@ -109,15 +109,22 @@ pub(super) async fn metadata(State(http): State<Http>, params: Params) -> Result
         .await?;
     let mut notes = Notes::default();
     notes.truncated(truncated);
+    let families = http.families.clone();
     reply(notes, move |json| {
         json.object(|json| {
             for (metric, kinds) in kinds.iter().take(limit) {
+                let family = families.get(metric).unwrap_or_default();
                 json.key(metric).array(|json| {
                     for kind in kinds.iter().take(kinds_max) {
+                        let kind = match kind {
+                            // Version 1 of remote write says it of the metric alone.
+                            MetricKind::Unknown => family.kind,
+                            known => *known,
+                        };
                         json.object(|json| {
                             json.key("type").string(kind.as_str());
-                            json.key("help").string("");
-                            json.key("unit").string("");
+                            json.key("help").string(&family.help);
+                            json.key("unit").string(&family.unit);
                         });
                     }
                 });
@@ -127,9 +134,6 @@ pub(super) async fn metadata(State(http): State<Http>, params: Params) -> Result
     .await
 }
 
-/// Endings of the series that a histogram or summary is made of.
-const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
-
 /// Selectors of the series that a metric is made of.
 fn series_of(metric: &str) -> Result<Vec<Vec<Matcher>>, Failed> {
     let selector = |ending: &str| {
@@ -137,23 +141,8 @@ fn series_of(metric: &str) -> Result<Vec<Vec<Matcher>>, Failed> {
             .map(|matcher| vec![matcher])
             .map_err(|why| Failed::parameter("metric", why))
     };
-    let endings = std::iter::once("").chain(PARTS);
+    let endings = std::iter::once("").chain(series::PARTS);
     endings.map(selector).collect()
-}
-
-/// The name of the metric that a series is a part of.
-fn metric_of(name: &str, kind: MetricKind) -> &str {
-    let parts: &[&str] = match kind {
-        MetricKind::Histogram | MetricKind::GaugeHistogram => &PARTS,
-        MetricKind::Summary => &PARTS[1..],
-        MetricKind::Unknown
-        | MetricKind::Counter
-        | MetricKind::Gauge
-        | MetricKind::Info
-        | MetricKind::StateSet => &[],
-    };
-    let mut bare = parts.iter().filter_map(|part| name.strip_suffix(part));
-    bare.next().unwrap_or(name)
 }
 
 /// Kinds by metric, of one metric unless that is empty.
@@ -163,7 +152,7 @@ fn kinds(
 ) -> BTreeMap<String, BTreeSet<MetricKind>> {
     let mut all: BTreeMap<String, BTreeSet<MetricKind>> = BTreeMap::new();
     for (labels, kind) in series {
-        let metric = metric_of(labels.metric_name(), *kind);
+        let metric = kind.metric_of(labels.metric_name());
         if metric.is_empty() || !(only.is_empty() || only == metric) {
             continue;
         }

@@ -225,6 +225,9 @@ fn read_with(http: &Http, version: Version, body: &[u8], work: &mut Work) -> Res
         let known = memory.read().unwrap_or_else(PoisonError::into_inner);
         remote::decode(version, raw, &known.memory, decoded).map_err(wrong)?;
     }
+    http.families
+        .note(decoded.take_families())
+        .map_err(|error| Failed::Later(chain(&error)))?;
     if decoded.has_unknown() {
         let unknown = decoded.take_unknown();
         let defined = http.store.define(&unknown);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use series::{Labels, MetricKind};
+use series::{Family, Labels, MetricKind};
 use store::{Arrival, ArrivedBlock, Mark, Outcome, SeriesId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tonic::{Status, Streaming};
@@ -24,6 +24,8 @@ type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
 /// Batches of one stream that may wait for the writer. More would only grow memory: the agent's
 /// window bounds their bytes, this their number.
 const IN_FLIGHT_MAX: usize = 64;
+/// Most metrics that one message may say something of.
+const FAMILIES_MAX: usize = 10_000;
 /// How long an agent is told to wait while the writer is behind, and how often it is told.
 const SLOW_DOWN: Duration = Duration::from_millis(500);
 
@@ -181,7 +183,10 @@ impl Stream<'_> {
                 return Ok(());
             };
             match message.message {
-                Some(Message::Definitions(definitions)) => self.define(&definitions)?,
+                Some(Message::Definitions(definitions)) => {
+                    self.define(&definitions)?;
+                    self.note(definitions.families).await?;
+                }
                 Some(Message::Batch(batch)) => {
                     let answer = self.take(batch).await?;
                     if pending.send(answer).await.is_err() {
@@ -230,6 +235,29 @@ impl Stream<'_> {
             .map_err(|error| error.to_status())?;
         self.dictionary.extend(defined.ids);
         Ok(())
+    }
+
+    /// Takes note of what metrics mean.
+    async fn note(&self, said: Vec<proto::MetricFamily>) -> Result<(), Status> {
+        if said.len() > FAMILIES_MAX {
+            return Err(self.wrong(&format!("more than {FAMILIES_MAX} families in one message")));
+        }
+        if said.is_empty() {
+            return Ok(());
+        }
+        let families = self.ingest.families.clone();
+        let noted = tokio::task::spawn_blocking(move || {
+            families.note(said.into_iter().map(|family| Family {
+                name: family.name,
+                help: family.help,
+                unit: family.unit,
+                ..Family::default()
+            }))
+        });
+        let noted = noted
+            .await
+            .map_err(|_source| Status::internal("noting families panicked"))?;
+        noted.map_err(|error| error.to_status())
     }
 
     /// Checks a batch and hands it to the writer. A block that cannot be used is left out and

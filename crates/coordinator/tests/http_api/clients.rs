@@ -121,7 +121,7 @@ async fn the_python_client_reads_every_answer_it_asks_for() {
         [{'metric': {'__name__': 'up', 'instance': 'b:1', 'job': 'node', 'node': 'n1'}, 'values': [[1699999940, '1'], [1699999970, '0'], [1700000000, '1']]}]
         ['agents']
         ['up']
-        [{'metric_name': 'wait_seconds', 'type': 'histogram', 'help': '', 'unit': ''}]
+        [{'metric_name': 'wait_seconds', 'type': 'histogram', 'help': 'How long requests "wait".', 'unit': 'seconds'}]
     "#]]
     .assert_eq(&text);
     server.end().await;

@@ -270,6 +270,11 @@ async fn feed(grpc: SocketAddr, now_millis: i64) -> mpsc::Sender<proto::SyncRequ
         wall_millis: now_millis,
     };
     let definitions = proto::SeriesDefinitions {
+        families: vec![proto::MetricFamily {
+            name: "wait_seconds".to_owned(),
+            help: "How long requests \"wait\".".to_owned(),
+            unit: "seconds".to_owned(),
+        }],
         first_ref: 0,
         list: list.into(),
     };

@@ -146,7 +146,14 @@ async fn all_written_is_204_with_counts_and_no_body() {
         (
             "metadata of version 1",
             "",
-            of(Version::V1, &["a"]).bytes(3, Fields::default().varint(1, 1).bytes(2, "a")),
+            of(Version::V1, &["a"]).bytes(
+                3,
+                Fields::default()
+                    .varint(1, 1)
+                    .bytes(2, "a")
+                    .bytes(4, "A.")
+                    .bytes(5, "bytes"),
+            ),
         ),
     ] {
         let headers = format!("{snappy}{headers}\r\n");
@@ -171,6 +178,11 @@ async fn all_written_is_204_with_counts_and_no_body() {
         {"__name__":"c"}
         {"__name__":"d"}"#]]
     .assert_eq(&found.into_keys().collect::<Vec<_>>().join("\n"));
+    let metadata = server.get("/api/v1/metadata?metric=a").await;
+    expect![[
+        r#"{"status":"success","data":{"a":[{"type":"counter","help":"A.","unit":"bytes"}]}}"#
+    ]]
+    .assert_eq(&metadata.text());
     server.end().await;
 }
 

@@ -416,7 +416,6 @@ fn what_is_not_kept_is_counted_once() {
         Skipped {
             histograms: 1,
             exemplars: 3,
-            metadata: 1
         }
     );
     let start = || Message::default().packed(1, &[0, 1]);
@@ -435,9 +434,67 @@ fn what_is_not_kept_is_counted_once() {
         Skipped {
             histograms: 1,
             exemplars: 3,
-            metadata: 0
         }
     );
+}
+
+#[test]
+fn what_is_said_of_metrics_is_kept() {
+    let family = |name: &str, kind, help: &str, unit: &str| Family {
+        name: name.to_owned(),
+        kind,
+        help: help.to_owned(),
+        unit: unit.to_owned(),
+    };
+    let (mut memory, mut registry) = (memory(), Registry::default());
+    let mut out = Decoded::default();
+    let said = |kind: u64, name: &str, help: &[u8]| {
+        let said = Message::default().varint(1, kind).bytes(2, name);
+        said.bytes(4, help).bytes(5, "seconds")
+    };
+    let raw = Message::default()
+        .bytes(3, said(3, "wait_seconds", b"Waiting."))
+        .bytes(1, up().sample(TIME, 1.0))
+        .bytes(3, said(77, "odd", b"\xff"))
+        .bytes(3, Message::default());
+    drop(registry.receive(Version::V1, &raw.0, &mut memory, &mut out));
+    let waiting = family("wait_seconds", MetricKind::Histogram, "Waiting.", "seconds");
+    assert_eq!(out.take_families(), [waiting.clone(), Family::default()]);
+
+    // Version 2 says it with each series; it is kept when the series is new.
+    let metadata = |help, unit| {
+        Message::default()
+            .varint(1, 3)
+            .varint(3, help)
+            .varint(4, unit)
+    };
+    let series = |name, metadata| {
+        let series = Message::default().packed(1, &[1, name]).sample(TIME, 1.0);
+        series.bytes(5, metadata)
+    };
+    let symbols = [
+        "",
+        "__name__",
+        "wait_seconds_bucket",
+        "Waiting.",
+        "seconds",
+        "wait_seconds_sum",
+        "a",
+    ];
+    let known = series(2, metadata(3, 4));
+    let raw = request_v2(
+        &symbols,
+        &[known, series(5, metadata(99, 4)), series(6, metadata(0, 0))],
+    );
+    drop(registry.receive(Version::V2, &raw, &mut memory, &mut out));
+    let no_help = family("wait_seconds", MetricKind::Histogram, "", "seconds");
+    assert_eq!(out.take_families(), [waiting, no_help]);
+    drop(registry.receive(Version::V2, &raw, &mut memory, &mut out));
+    assert_eq!(out.take_families(), []);
+    let raw = (0..=crate::FAMILIES_MAX)
+        .fold(Message::default(), |raw, _| raw.bytes(3, said(1, "a", b"")));
+    drop(registry.receive(Version::V1, &raw.0, &mut memory, &mut out));
+    assert_eq!(out.take_families().len(), crate::FAMILIES_MAX);
 }
 
 #[test]

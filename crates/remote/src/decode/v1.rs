@@ -4,13 +4,14 @@
 //! WriteRequest { repeated TimeSeries timeseries = 1; repeated MetricMetadata metadata = 3; }
 //! TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2;
 //!                repeated Exemplar exemplars = 3; repeated Histogram histograms = 4; }
+//! MetricMetadata { MetricType type = 1; string metric_family_name = 2; string help = 4; string unit = 5; }
 //! Label        { string name = 1; string value = 2; }
 //! Sample       { double value = 1; int64 timestamp = 2; }
 //! ```
 
-use series::{Labels, MetricKind};
+use series::{Family, Labels, MetricKind};
 
-use super::{End, Pairs, Reading, SAMPLE, usual_sample};
+use super::{End, Pairs, Reading, SAMPLE, family_of, usual_sample};
 use crate::decoded::{Refusal, Trait};
 use crate::digest::TEXT_BYTES_MAX;
 use crate::fields::Fields;
@@ -32,12 +33,30 @@ pub(super) fn decode<Id: Copy>(raw: &[u8], reading: &mut Reading<'_, Id>) -> Res
         match field.number {
             1 => series(field.bytes()?, reading)?,
             3 => {
-                field.bytes()?;
-                reading.out.skipped.metadata += 1;
+                if let Some(family) = family(field.bytes()?)? {
+                    reading.out.push_family(family);
+                }
             }
             _ => {}
         }
     }
+}
+
+/// What is said of a metric; nothing when its texts are none.
+fn family(message: &[u8]) -> Result<Option<Family>, Error> {
+    let mut kind = MetricKind::Unknown;
+    let [mut name, mut help, mut unit]: [&[u8]; 3] = [&[]; 3];
+    let mut fields = Fields::new(message);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => kind = MetricKind::from_code(u8::try_from(field.varint()?).unwrap_or_default()),
+            2 => name = field.bytes()?,
+            4 => help = field.bytes()?,
+            5 => unit = field.bytes()?,
+            _ => {}
+        }
+    }
+    Ok(family_of(kind, name, help, unit))
 }
 
 #[inline]

@@ -13,9 +13,10 @@
 //! themselves. Each symbol is digested once, and a series is the digest of those of its references
 //! and of its kind: one whose kind changes is another one here, and its receiver hears of it.
 
+use series::labels::METRIC_NAME;
 use series::{Labels, MetricKind};
 
-use super::{Pairs, Reading, SAMPLE};
+use super::{Pairs, Reading, SAMPLE, family_of};
 use crate::decoded::{Refusal, Symbols, Trait};
 use crate::digest::PARTS_MAX;
 use crate::fields::{Fields, Value};
@@ -86,7 +87,7 @@ fn series<Id: Copy>(
     symbols: &Symbols,
 ) -> Result<(), Error> {
     let from = reading.out.times.len();
-    let mut kind = MetricKind::Unknown;
+    let mut said = Metadata::default();
     let mut sequence = reading.memory.key().sequence();
     // The last reference that points to nothing.
     let mut bad = None;
@@ -118,7 +119,7 @@ fn series<Id: Copy>(
                 field.bytes()?;
                 reading.out.skipped.exemplars += 1;
             }
-            (5, _) => kind = kind_in(field.bytes()?)?,
+            (5, _) => said = metadata_in(field.bytes()?)?,
             _ => {}
         }
     }
@@ -127,7 +128,7 @@ fn series<Id: Copy>(
         return Ok(());
     }
     let met = Trait {
-        digest: sequence.end(kind.code()),
+        digest: sequence.end(said.kind.code()),
         length: Trait::UNBOUND,
     };
     match reading.guessed() {
@@ -135,7 +136,36 @@ fn series<Id: Copy>(
             reading.is_guess(entry);
             Ok(())
         }
-        _ => reading.is(from, met, kind, || build(raw, message, symbols)),
+        _ => {
+            let unknown = reading.out.traits.len();
+            reading.is(from, met, said.kind, || build(raw, message, symbols))?;
+            if reading.out.traits.len() > unknown {
+                describe(raw, &said, reading, symbols);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Keeps what a series that was put aside says of its metric.
+fn describe<Id: Copy>(
+    raw: &[u8],
+    said: &Metadata,
+    reading: &mut Reading<'_, Id>,
+    symbols: &Symbols,
+) {
+    // The first symbol is the empty text.
+    if said.help == 0 && said.unit == 0 {
+        return;
+    }
+    let text = |reference| symbols.text(raw, reference);
+    let series = reading.out.last_unknown();
+    let family = series.and_then(|(labels, kind)| {
+        let name = kind.metric_of(labels.get(METRIC_NAME)).as_bytes();
+        family_of(*kind, name, text(said.help), text(said.unit))
+    });
+    if let Some(family) = family {
+        reading.out.push_family(family);
     }
 }
 
@@ -169,16 +199,29 @@ fn refusal(count: usize, bad: Option<u64>, symbols: &Symbols) -> Option<Refusal>
     Some(Refusal { reason, what })
 }
 
-/// What a `Metadata` says of the kind; its numbers are those of [`MetricKind::code`].
-fn kind_in(metadata: &[u8]) -> Result<MetricKind, Error> {
-    let mut kind = MetricKind::Unknown;
-    let mut fields = Fields::new(metadata);
+/// What a `Metadata` says: its kind, whose numbers are those of [`MetricKind::code`], and references.
+#[derive(Clone, Copy, Debug, Default)]
+struct Metadata {
+    kind: MetricKind,
+    help: u64,
+    unit: u64,
+}
+
+fn metadata_in(message: &[u8]) -> Result<Metadata, Error> {
+    let mut metadata = Metadata::default();
+    let mut fields = Fields::new(message);
     while let Some(field) = fields.next()? {
-        if field.number == 1 {
-            kind = MetricKind::from_code(u8::try_from(field.varint()?).unwrap_or_default());
+        match field.number {
+            1 => {
+                let code = u8::try_from(field.varint()?).unwrap_or_default();
+                metadata.kind = MetricKind::from_code(code);
+            }
+            3 => metadata.help = field.varint()?,
+            4 => metadata.unit = field.varint()?,
+            _ => {}
         }
     }
-    Ok(kind)
+    Ok(metadata)
 }
 
 /// The labels of a series whose references are pairs.

@@ -91,7 +91,7 @@ pub struct Settings {
     pub sync_interval_millis: u64,
 }
 /// Names of series, sent once on a stream; from then on a series is its number there.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SeriesDefinitions {
     /// Number of the first series in the list; the others follow one by one. Numbers start at 0 and
     /// leave no gap.
@@ -100,6 +100,23 @@ pub struct SeriesDefinitions {
     /// Names, labels and kinds as a compressed list (codec/FORMAT.md, "label list").
     #[prost(bytes = "bytes", tag = "2")]
     pub list: ::prost::bytes::Bytes,
+    /// What metrics mean, those of these series and others: said once on a stream and again when it
+    /// changes. 10,000 at most.
+    #[prost(message, repeated, tag = "3")]
+    pub families: ::prost::alloc::vec::Vec<MetricFamily>,
+}
+/// What a metric means.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MetricFamily {
+    /// Its name; that of a histogram or summary without `_bucket`, `_sum` and `_count`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// In words; the coordinator keeps 1 KiB.
+    #[prost(string, tag = "2")]
+    pub help: ::prost::alloc::string::String,
+    /// Of its values, if its source says it; the coordinator keeps 64 bytes.
+    #[prost(string, tag = "3")]
+    pub unit: ::prost::alloc::string::String,
 }
 /// What the agent gathered over one interval. Sequences of an epoch ascend by one; a gap means
 /// that the agent lost what lies between.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use process_tests::agent::Agent;
 use process_tests::ask::{millis, number, vedette_query};
-use process_tests::coordinator::Coordinator;
+use process_tests::coordinator::{Coordinator, get};
 use process_tests::{SOON, now_millis, within};
 use serde_json::Value;
 
@@ -96,6 +96,11 @@ async fn a_hosts_metrics_are_answered_within_15_seconds() {
         .await;
         assert_eq!(answered[0]["metric"]["node"], "host", "{answered:?}");
         assert!(number(&answered[0]["value"][1]) > 0.0, "{answered:?}");
+        let metadata = format!("/api/v1/metadata?metric={MEMORY}");
+        let (_, metadata) = get(coordinator.http, &metadata).await.unwrap();
+        let metadata: Value = serde_json::from_str(&metadata).unwrap();
+        let help = metadata["data"][MEMORY][0]["help"].as_str();
+        assert!(help.is_some_and(|help| !help.is_empty()), "{metadata}");
         let stored = samples(&vedette_query(&coordinator, &[&format!("{MEMORY}[1m]")]).await);
         (stored, cpu_used(&coordinator).await)
     };

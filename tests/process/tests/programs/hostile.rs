@@ -36,6 +36,7 @@ fn definitions(first: u32, count: u32) -> Message {
     let mut list = Vec::new();
     codec::encode_labels_list(&labels, &vec![MetricKind::Gauge; labels.len()], &mut list);
     Message::Definitions(SeriesDefinitions {
+        families: Vec::new(),
         first_ref: first,
         list: list.into(),
     })
@@ -225,6 +226,7 @@ async fn wrong_greetings(channel: &Channel) {
 
 async fn broken_streams(channel: &Channel) {
     let garbage = Message::Definitions(SeriesDefinitions {
+        families: Vec::new(),
         first_ref: 0,
         list: vec![0xff; 100].into(),
     });
