@@ -79,9 +79,17 @@ const LABELS_PART: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 struct Bytes;
 
-impl Weighter<ChunkPlace, Arc<Unpacked>> for Bytes {
-    fn weight(&self, _: &ChunkPlace, chunk: &Arc<Unpacked>) -> u64 {
-        chunk.bytes()
+/// A chunk as it is in the cache. Columns are added to it while it is there, and the cache counts on what
+/// it took from its room to be given back: so the weight is that of when it was put there.
+#[derive(Clone, Debug)]
+struct Weighed {
+    chunk: Arc<Unpacked>,
+    bytes: u64,
+}
+
+impl Weighter<ChunkPlace, Weighed> for Bytes {
+    fn weight(&self, _: &ChunkPlace, weighed: &Weighed) -> u64 {
+        weighed.bytes
     }
 }
 
@@ -96,7 +104,7 @@ type Kept<K, V> = Cache<K, V, Bytes, FixedState>;
 /// A bounded cache of columns and labels, which one read of everything does not empty (S3-FIFO: Yang
 /// et al., "FIFO queues are all you need for cache eviction", 2023).
 pub(crate) struct Columns {
-    chunks: Kept<ChunkPlace, Arc<Unpacked>>,
+    chunks: Kept<ChunkPlace, Weighed>,
     labels: Kept<SeriesId, Arc<Labels>>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -155,12 +163,13 @@ impl Columns {
 
     /// What was unpacked of a chunk.
     pub(crate) fn chunk(&self, place: ChunkPlace) -> Option<Arc<Unpacked>> {
-        self.chunks.get(&place)
+        self.chunks.get(&place).map(|weighed| weighed.chunk)
     }
 
     /// Keeps a chunk, or weighs it anew when more of it was unpacked.
     pub(crate) fn put_chunk(&self, place: ChunkPlace, chunk: Arc<Unpacked>) {
-        self.chunks.insert(place, chunk);
+        let bytes = chunk.bytes();
+        self.chunks.insert(place, Weighed { chunk, bytes });
     }
 
     /// Counts columns that a read found unpacked and that it had to unpack.

@@ -51,3 +51,34 @@ fn what_is_asked_again_is_not_unpacked_again() {
     assert_eq!(asked(&store, 1000).0, 0);
     assert_eq!(asked(&store, 1000).0, 0);
 }
+
+#[test]
+fn a_chunk_that_grows_in_the_cache_gives_back_what_it_took() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    let names: Vec<String> = (0..20).map(|node| format!("n{node}")).collect();
+    let names: Vec<(&str, &str)> = names.iter().map(|node| ("up", node.as_str())).collect();
+    let ids = define(&store, &names);
+    let times: Vec<i64> = (0..500).map(|at| at * 1000).collect();
+    let values: Vec<f64> = (0..500).map(f64::from).collect();
+    let columns = vec![values.as_slice(); ids.len()];
+    let sent = arrival(&store, "a", 1, &ids, &block(&times, &columns));
+    store.commit(vec![sent]).unwrap();
+    store.flush().unwrap();
+    store.set_column_cache_bytes(1 << 20);
+    let mut before = 0;
+    // One more column each time.
+    for (_, node) in &names {
+        let matcher = Matcher::new("node", MatchOp::Equal, node).unwrap();
+        let found = store.select(&[matcher], TimeRange::ALL, &Free).unwrap();
+        assert_eq!(found.series.len(), 1);
+        let now = store.statistics().column_cache_bytes;
+        assert!(
+            (before + 4000..1 << 20).contains(&now),
+            "{now} after {before}"
+        );
+        before = now;
+    }
+    store.set_column_cache_bytes(0);
+    assert_eq!(store.statistics().column_cache_bytes, 0);
+}
