@@ -205,6 +205,8 @@ pub struct Store {
     counters: Counters,
     /// What was unpacked of chunks.
     columns: columns::Columns,
+    /// Threads that may read ahead.
+    spare: read::Spare,
     /// Held for a whole flush, so that there is one at a time.
     flushing: Mutex<()>,
     /// Held for a whole compaction, so that there is one at a time.

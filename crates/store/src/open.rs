@@ -80,6 +80,7 @@ impl Store {
             flushes: AtomicU32::new(flushes),
             generation: AtomicU64::new(0),
             columns: Columns::new(),
+            spare: crate::read::Spare::new(),
             index_bytes_max: AtomicU64::new(0),
             counters: Counters::default(),
             flushing: Mutex::new(()),

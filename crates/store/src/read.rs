@@ -1,5 +1,6 @@
 //! Reading: the samples of a selector in a time range, from head and chunks, group by group.
 
+mod ahead;
 mod chunks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,10 +15,11 @@ use crate::groups::GroupId;
 use crate::head::{self, Head, Piece};
 use crate::runs::Day;
 use crate::{Error, SeriesId, Store, keys, reading};
+pub(crate) use ahead::Spare;
 use chunks::Found;
 
 /// Watches a read and may end it.
-pub trait Meter {
+pub trait Meter: Sync {
     /// So many series will be read. `false` ends the read with [`Error::Stopped`].
     fn series(&self, count: u64) -> bool;
     /// So many samples will be decoded next. `false` ends the read with [`Error::Stopped`].
@@ -135,9 +137,13 @@ impl Store {
         let old: HashSet<&Labels, FixedState> =
             cold.values().map(|(labels, _)| &**labels).collect();
         let mut waiting: Vec<Read> = Vec::new();
-        for (group, columns) in &wanted {
-            let place = (*group, columns.as_slice());
-            for read in self.read_group(&snapshot, place, range, meter, &mut damaged)? {
+        let read = |group: GroupId, columns: &Columns| {
+            let mut damaged = Vec::new();
+            let found = self.read_group(&snapshot, (group, columns), range, meter, &mut damaged);
+            (found, damaged)
+        };
+        self.each_group(&wanted, &read, &mut damaged, &mut |found| {
+            for read in found {
                 let Some(labels) = self.labels_of(read.0, &cold) else {
                     continue;
                 };
@@ -152,7 +158,8 @@ impl Store {
                     values,
                 })?;
             }
-        }
+            Ok(())
+        })?;
         // A series that moved from one group to another was read from each, the earlier one first.
         waiting.sort_by_key(|(id, ..)| *id);
         let parts = waiting.chunk_by(|a, b| a.0 == b.0);

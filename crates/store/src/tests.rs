@@ -1,5 +1,6 @@
 //! The store as a whole, over memory.
 
+mod ahead;
 mod cold;
 #[cfg(feature = "rocksdb")]
 mod disk;
@@ -8,9 +9,8 @@ mod golden;
 mod model;
 mod unpacked;
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use series::{Block, Column, Labels, MatchOp, Matcher, MetricKind, Rows, TimeRange, Timestamp};
 
@@ -420,14 +420,13 @@ fn a_batch_without_blocks_moves_the_mark() {
 
 #[test]
 fn a_read_stops_when_its_meter_says_so() {
-    struct Few(Cell<u64>);
+    struct Few(AtomicU64);
     impl Meter for Few {
         fn series(&self, count: u64) -> bool {
             count <= 2
         }
         fn samples(&self, count: u64) -> bool {
-            self.0.set(self.0.get() + count);
-            self.0.get() <= 3
+            self.0.fetch_add(count, Ordering::Relaxed) + count <= 3
         }
     }
     let engine = Arc::new(Memory::default());
@@ -444,13 +443,13 @@ fn a_read_stops_when_its_meter_says_so() {
             meter,
         )
     };
-    assert!(select("load", &Few(Cell::new(0))).is_ok());
+    assert!(select("load", &Few(AtomicU64::new(0))).is_ok());
     assert!(matches!(
-        select("up", &Few(Cell::new(0))),
+        select("up", &Few(AtomicU64::new(0))),
         Err(Error::Stopped)
     ));
     assert!(matches!(
-        store.select(&[], TimeRange::ALL, &Few(Cell::new(0))),
+        store.select(&[], TimeRange::ALL, &Few(AtomicU64::new(0))),
         Err(Error::Stopped)
     ));
 }

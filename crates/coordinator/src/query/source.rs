@@ -1,7 +1,6 @@
 //! The store as the evaluator sees it.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use query::source::{
     Budget, EachSeries, Selected, SeriesSlice, SeriesSource, SourceError, WindowSelection,
@@ -21,21 +20,25 @@ pub struct StoreSource(pub Arc<Store>);
 /// Charges what the store reads to a budget and remembers why it stopped.
 struct Charged<'a> {
     budget: &'a Budget,
-    stopped: RefCell<Option<SourceError>>,
+    stopped: Mutex<Option<SourceError>>,
 }
 
 impl<'a> Charged<'a> {
     fn new(budget: &'a Budget) -> Self {
         Self {
             budget,
-            stopped: RefCell::new(None),
+            stopped: Mutex::new(None),
         }
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, Option<SourceError>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a read gave, or why it stopped.
     fn outcome<T>(&self, read: Result<T, store::Error>) -> Result<T, SourceError> {
         read.map_err(|error| match error {
-            store::Error::Stopped => self.stopped.take().unwrap_or(SourceError::Cancelled),
+            store::Error::Stopped => self.stopped().take().unwrap_or(SourceError::Cancelled),
             error => SourceError::Read(Box::new(error)),
         })
     }
@@ -44,7 +47,8 @@ impl<'a> Charged<'a> {
         match charged {
             Ok(()) => true,
             Err(error) => {
-                *self.stopped.borrow_mut() = Some(error);
+                // The first is what all others come of.
+                self.stopped().get_or_insert(error);
                 false
             }
         }
