@@ -75,7 +75,7 @@ bench: setup ## Run the benches, and the agent beside node_exporter; BENCH picks
 
 .PHONY: bench-peers
 bench-peers: setup-build ## The coordinator beside VictoriaMetrics and Prometheus, one load, one page
-	@$(in_env) cargo build --release --locked -p coordinator
+	@$(in_env) cargo build --profile dist --locked -p coordinator
 	@$(in_env) $(with_cache) tools/bench-peers.sh
 
 .PHONY: demo

@@ -33,6 +33,6 @@ done
 revision=$(git describe --always --dirty)
 PATH="$work/unpacked/usr/bin:$PATH" "$work/venv/bin/python3" benches/peers/peers.py \
   --kit "$(realpath "$kit")" --cache "$work" --revision "$revision" \
-  --coordinator "$CARGO_TARGET_DIR/release/vedette-coordinator" \
+  --coordinator "$CARGO_TARGET_DIR/dist/vedette-coordinator" \
   --loads "${LOADS:-medium,wide,real,paced,loss}" --peers "${PEERS-victoria,prometheus}" \
   --repeats "${REPEATS:-3}" --page "benches/baselines/peers-$(date +%Y-%m-%d)-$revision.md"

@@ -139,7 +139,7 @@ def main():
               for name in loads if name in (*PRESETS, "real") for server in names]
     page = ["# Beside what people would take instead", "",
             f"{time.strftime('%Y-%m-%d')}, revision {a.revision}, {machine()}. One core for the server, one for "
-            f"the sender; medians of {a.repeats}. Made by `make bench-peers`. A coordinator merges what is "
+            f"the sender; medians of {a.repeats}. Made by `make bench-peers`, of the program as it is shipped. A coordinator merges what is "
             "left after the load when asked to: its disk is that after it, its CPU is without it.", ""]
     if tables:
         page.append(run(measure, ["table", *tables]))

@@ -311,11 +311,13 @@ fn join(pieces: &[Piece], range: TimeRange, joined: &mut Joined) -> Option<Joint
         }
     }
     let (start, times) = joined.entry(key).or_insert_with(|| {
-        let times = pieces.iter().flat_map(|piece| {
-            let rows = piece.rows.iter(piece.times.len());
-            rows.map(|row| piece.times[row])
-        });
-        let all: Vec<i64> = times.collect();
+        let mut all: Vec<i64> = Vec::new();
+        for piece in pieces {
+            match &piece.rows {
+                Rows::All => all.extend_from_slice(&piece.times),
+                rows => all.extend(rows.iter(piece.times.len()).map(|row| piece.times[row])),
+            }
+        }
         let (start, end) = cut(&all, range);
         (start, all.get(start..end).unwrap_or_default().into())
     });

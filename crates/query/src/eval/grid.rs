@@ -75,9 +75,10 @@ impl Grid {
         }
     }
 
-    /// Puts the rows in the order of their labels.
+    /// Puts the rows in the order of their labels. Those of one target come in that order mostly, so this
+    /// is a merge of many runs.
     pub(crate) fn sort(&mut self) {
-        self.rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        self.rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
 
     /// Replaces each value by what `change` makes of it at its step, and dooms the metric names.

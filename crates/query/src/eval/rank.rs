@@ -80,33 +80,33 @@ impl Context<'_> {
     /// The rows of a group with only the picked values left. With one step they come out in rank order.
     fn pick(&self, group: Group, op: AggregateOp, limits: &[usize]) -> Result<Vec<Row>, Error> {
         let mut picked: Vec<Vec<bool>> = vec![vec![false; limits.len()]; group.rows.len()];
-        let mut ranked: Vec<usize> = Vec::new();
+        let mut ranked: Vec<(usize, f64)> = Vec::new();
+        let order = |a: &(usize, f64), b: &(usize, f64)| {
+            let by_value = match op {
+                AggregateOp::Topk => nan_first(&b.1, &a.1),
+                AggregateOp::Bottomk => nan_last(a.1, b.1),
+                _ => Ordering::Equal,
+            };
+            // A group is sorted by labels, so ties go by labels.
+            by_value.then(a.0.cmp(&b.0))
+        };
         for (step, limit) in limits.iter().enumerate() {
             self.check()?;
-            let value = |row: usize| group.rows[row].values[step];
-            let order = |a: &usize, b: &usize| {
-                let by_value = match op {
-                    AggregateOp::Topk => nan_first(&value(*b), &value(*a)),
-                    AggregateOp::Bottomk => nan_last(value(*a), value(*b)),
-                    _ => Ordering::Equal,
-                };
-                // A group is sorted by labels, so ties go by labels.
-                by_value.then(a.cmp(b))
-            };
             ranked.clear();
-            ranked.extend((0..group.rows.len()).filter(|row| present(value(*row))));
+            let values = group.rows.iter().map(|row| row.values[step]);
+            ranked.extend(values.enumerate().filter(|(_, value)| present(*value)));
             if *limit < ranked.len() {
                 ranked.select_nth_unstable_by(*limit, order);
                 ranked.truncate(*limit);
             }
             ranked.sort_unstable_by(order);
-            for row in &ranked {
+            for (row, _) in &ranked {
                 picked[*row][step] = true;
             }
         }
         let mut rows: Vec<Option<Row>> = group.rows.into_iter().map(Some).collect();
         let order: Vec<usize> = if limits.len() == 1 {
-            ranked
+            ranked.into_iter().map(|(row, _)| row).collect()
         } else {
             (0..rows.len()).collect()
         };

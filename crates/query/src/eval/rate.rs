@@ -40,6 +40,8 @@ pub(super) struct Extent {
     /// Seconds that the line through the samples is drawn on before the first and after the last.
     to_start: f64,
     to_end: f64,
+    /// What the change between the samples becomes over the whole window, in seconds of it.
+    factor: f64,
 }
 
 /// Of a window from `start` to `end` that has these samples.
@@ -53,10 +55,12 @@ pub(super) fn extent(times: &[i64], start: i64, end: i64) -> Extent {
     // Samples that are close to an edge of the window are taken to reach to it.
     let threshold = average * 1.1;
     let reach = |gap: f64| if gap >= threshold { average / 2.0 } else { gap };
+    let (to_start, to_end) = (reach(seconds(first - start)), reach(seconds(end - last)));
     Extent {
         interval,
-        to_start: reach(seconds(first - start)),
-        to_end: reach(seconds(end - last)),
+        to_start,
+        to_end,
+        factor: (interval + to_start + to_end) / interval,
     }
 }
 
@@ -126,17 +130,19 @@ fn resets(values: &Floats) -> Vec<(usize, f64)> {
 fn extrapolate(result: f64, first: f64, extent: Extent, counter: bool, per: f64) -> f64 {
     let Extent {
         interval,
-        mut to_start,
+        to_start,
         to_end,
+        factor,
     } = extent;
-    if counter && result > 0.0 && first >= 0.0 {
-        // A counter began at zero at the earliest where its line reaches zero.
+    // A counter began at zero at the earliest where its line reaches zero. Most are far from there, which
+    // a product tells for less than a quotient.
+    if counter && result > 0.0 && first >= 0.0 && interval * first <= 2.0 * to_start * result {
         let to_zero = interval * (first / result);
         if to_zero < to_start {
-            to_start = to_zero;
+            return result * ((interval + to_zero + to_end) / interval / per);
         }
     }
-    result * ((interval + to_start + to_end) / interval / per)
+    result * (factor / per)
 }
 
 /// `irate` and `idelta`: from the last two samples.
