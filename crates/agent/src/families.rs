@@ -10,6 +10,8 @@ use wire::proto::MetricFamily;
 const FAMILIES_MAX: usize = 20_000;
 /// Longest help that is told; the coordinator keeps no more.
 const HELP_BYTES_MAX: usize = 1024;
+/// Longest unit.
+const UNIT_BYTES_MAX: usize = 64;
 /// Most bytes and most metrics that are told in one message.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 const MESSAGE_FAMILIES_MAX: usize = 2000;
@@ -32,8 +34,8 @@ impl Families {
         if family.help.is_empty() && family.unit.is_empty() {
             return;
         }
-        let end = family.help.floor_char_boundary(HELP_BYTES_MAX);
-        let help = family.help.get(..end).unwrap_or_default();
+        let help = cut(&family.help, HELP_BYTES_MAX);
+        let unit = cut(&family.unit, UNIT_BYTES_MAX);
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Said {
             places,
@@ -42,7 +44,7 @@ impl Families {
         } = &mut *said;
         if let Some(place) = places.get(metric) {
             let before = in_order.get(place);
-            if before.is_some_and(|it| it.help == help && it.unit == family.unit) {
+            if before.is_some_and(|it| it.help == help && it.unit == unit) {
                 return;
             }
             in_order.remove(place);
@@ -53,7 +55,7 @@ impl Families {
         let family = MetricFamily {
             name: metric.to_owned(),
             help: help.to_owned(),
-            unit: family.unit.clone(),
+            unit: unit.to_owned(),
         };
         in_order.insert(*next, family);
         *next += 1;
@@ -74,6 +76,11 @@ impl Families {
         }
         (families, next)
     }
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -116,13 +123,24 @@ mod tests {
     fn what_is_told_is_bounded() {
         let families = Families::default();
         for number in 0..=FAMILIES_MAX {
-            families.note(&format!("m{number}"), &family(&"ü".repeat(600), ""));
+            families.note(
+                &format!("m{number}"),
+                &family(&"ü".repeat(600), &"u".repeat(100)),
+            );
         }
         let (mut place, mut all) = (0, 0);
         loop {
             let (told, next) = families.from(place);
-            let bytes: usize = told.iter().map(|it| it.name.len() + it.help.len()).sum();
-            assert!(bytes <= MESSAGE_BYTES_MAX && told.iter().all(|it| it.help.len() == 1024));
+            let bytes: usize = told
+                .iter()
+                .map(|it| it.name.len() + it.help.len() + it.unit.len())
+                .sum();
+            assert!(
+                bytes <= MESSAGE_BYTES_MAX
+                    && told
+                        .iter()
+                        .all(|it| (it.help.len(), it.unit.len()) == (1024, 64))
+            );
             if told.is_empty() {
                 break;
             }

@@ -15,7 +15,7 @@ const FAMILIES_MAX: usize = 50_000;
 /// Longest name.
 const NAME_BYTES_MAX: usize = 256;
 /// Longest help and unit; what is longer is cut.
-pub(crate) const HELP_BYTES_MAX: usize = 1024;
+const HELP_BYTES_MAX: usize = 1024;
 const UNIT_BYTES_MAX: usize = 64;
 
 /// The families of all metrics, each as it was said last. Cheap to clone.

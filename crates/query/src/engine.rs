@@ -34,7 +34,8 @@ pub struct Options {
     pub samples_max: u64,
     /// Most samples in an answer, so that one answer cannot fill the asker's memory.
     pub answer_samples_max: u64,
-    /// Whether an answer says how it came about. It costs a look at the clock for each series.
+    /// Whether an answer says how it came about; it needs [`Engine::with_clock`]. It costs a look at the
+    /// clock for each series.
     pub explain: bool,
 }
 

@@ -60,9 +60,18 @@ pub(super) async fn query_range(
 }
 
 /// An expression as it is to be read by people.
-pub(super) async fn format_query(params: Params) -> Result<Response, Failed> {
-    let expr = query::parse(params.get("query")).map_err(|why| Failed::parameter("query", why))?;
-    reply(Notes::default(), move |json| json.string(&expr.pretty())).await
+pub(super) async fn format_query(
+    State(http): State<Http>,
+    params: Params,
+) -> Result<Response, Failed> {
+    let text = params.get("query").to_owned();
+    // Regular expressions may take a while to compile, so this counts as a query.
+    let formatted = http
+        .questions
+        .listing(move |_| Ok(query::parse(&text).map(|expr| expr.pretty())))
+        .await?;
+    let formatted = formatted.map_err(|why| Failed::parameter("query", why))?;
+    reply(Notes::default(), move |json| json.string(&formatted)).await
 }
 
 async fn answer(
