@@ -1,9 +1,11 @@
-//! What the metrics of this agent mean, in words: kept while they are said, and told once on each stream.
+//! What the metrics of this agent mean, in words: kept while they are said, and told bit by bit on
+//! each stream.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use series::Family;
+use wire::Message as _;
 use wire::proto::MetricFamily;
 
 /// Most metrics that are kept; of those that come after them nothing is told.
@@ -12,9 +14,10 @@ const FAMILIES_MAX: usize = 20_000;
 const HELP_BYTES_MAX: usize = 1024;
 /// Longest unit.
 const UNIT_BYTES_MAX: usize = 64;
-/// Most bytes and most metrics that are told in one message.
-const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// Most metrics that are told in one message.
 const MESSAGE_FAMILIES_MAX: usize = 2000;
+/// Most bytes of a message's field before its content.
+const FIELD_BYTES_MAX: usize = 3;
 
 #[derive(Debug, Default)]
 struct Said {
@@ -61,14 +64,14 @@ impl Families {
         *next += 1;
     }
 
-    /// Some of those that were noted at `place` or later, and the place of the next ones.
-    pub(crate) fn from(&self, place: u64) -> (Vec<MetricFamily>, u64) {
+    /// Those noted at `place` or later, in order, as many as `bytes_max` bytes hold, and the place of
+    /// the next ones.
+    pub(crate) fn from(&self, place: u64, bytes_max: usize) -> (Vec<MetricFamily>, u64) {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut families, mut bytes, mut next) = (Vec::new(), 0, place);
         for (place, family) in said.in_order.range(place..) {
-            bytes += family.name.len() + family.help.len() + family.unit.len();
-            let is_full = bytes > MESSAGE_BYTES_MAX || families.len() >= MESSAGE_FAMILIES_MAX;
-            if is_full && !families.is_empty() {
+            bytes += family.encoded_len() + FIELD_BYTES_MAX;
+            if bytes > bytes_max || families.len() >= MESSAGE_FAMILIES_MAX {
                 break;
             }
             families.push(family.clone());
@@ -85,7 +88,11 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use wire::proto::SeriesDefinitions;
+
     use super::*;
+
+    const ALL: usize = usize::MAX;
 
     fn family(help: &str, unit: &str) -> Family {
         Family {
@@ -105,18 +112,18 @@ mod tests {
         families.note("a", &family("A.", ""));
         families.note("b", &family("B.", "seconds"));
         families.note("nothing", &family("", ""));
-        let (told, next) = families.from(0);
+        let (told, next) = families.from(0, ALL);
         assert_eq!((names(&told), next), (vec!["a", "b"], 2));
         families.note("a", &family("A.", ""));
-        assert_eq!(families.from(next), (vec![], next));
+        assert_eq!(families.from(next, ALL), (vec![], next));
         families.note("a", &family("Another.", ""));
-        let (told, last) = families.from(next);
+        let (told, last) = families.from(next, ALL);
         assert_eq!(
             (told[0].help.as_str(), told.len(), last),
             ("Another.", 1, 3)
         );
         // A new stream hears of all.
-        assert_eq!(names(&families.from(0).0), ["b", "a"]);
+        assert_eq!(names(&families.from(0, ALL).0), ["b", "a"]);
     }
 
     #[test]
@@ -128,24 +135,23 @@ mod tests {
                 &family(&"ü".repeat(600), &"u".repeat(100)),
             );
         }
+        let bytes_max = 16 * 1024;
         let (mut place, mut all) = (0, 0);
         loop {
-            let (told, next) = families.from(place);
-            let bytes: usize = told
-                .iter()
-                .map(|it| it.name.len() + it.help.len() + it.unit.len())
-                .sum();
-            assert!(
-                bytes <= MESSAGE_BYTES_MAX
-                    && told
-                        .iter()
-                        .all(|it| (it.help.len(), it.unit.len()) == (1024, 64))
-            );
+            let (told, next) = families.from(place, bytes_max);
+            let message = SeriesDefinitions {
+                families: told.clone(),
+                ..SeriesDefinitions::default()
+            };
+            assert!(message.encoded_len() <= bytes_max);
+            let cut = |it: &MetricFamily| (it.help.len(), it.unit.len()) == (1024, 64);
+            assert!(told.iter().all(cut));
             if told.is_empty() {
                 break;
             }
             (place, all) = (next, all + told.len());
         }
         assert_eq!(all, FAMILIES_MAX);
+        assert_eq!(families.from(0, 1000), (vec![], 0), "too little for one");
     }
 }

@@ -17,6 +17,12 @@ use super::{ANSWER_WITHIN, Bulk, Ended};
 /// Window until the coordinator says another.
 const WINDOW_BYTES: u64 = 4 << 20;
 
+/// Of the bytes of batches, how many more may tell what metrics mean: one in so many. A node's few
+/// hundred texts weigh as much as some minutes of its samples; so they take half an hour.
+const TELLING_SHARE: u64 = 8;
+/// Most bytes of one such message.
+const TELLING_BYTES_MAX: u64 = 256 * 1024;
+
 /// A batch that is sent and not yet acknowledged.
 struct InFlight {
     sequence: u64,
@@ -31,6 +37,8 @@ pub(super) struct Stream<'a> {
     dictionary: Dictionary,
     /// Where to go on telling what metrics mean.
     told: u64,
+    /// Bytes that telling it may take by now.
+    telling_bytes: u64,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: u64,
     window_bytes: u64,
@@ -61,6 +69,7 @@ impl<'a> Stream<'a> {
             requests,
             dictionary: Dictionary::default(),
             told: 0,
+            telling_bytes: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             window_bytes: WINDOW_BYTES,
@@ -144,8 +153,10 @@ impl<'a> Stream<'a> {
             Err(error) => return self.pass_over(sequence, error).await,
         };
         let batch = proto::Batch { sequence, blocks };
-        metrics.sent_bytes.add(batch.encoded_len() as u64);
+        let sent_bytes = batch.encoded_len() as u64;
+        metrics.sent_bytes.add(sent_bytes);
         metrics.sent_batches.inc();
+        self.telling_bytes = TELLING_BYTES_MAX.min(self.telling_bytes + sent_bytes / TELLING_SHARE);
         self.request(Message::Batch(batch), answers).await?;
         if self.in_flight.is_empty() {
             self.heard = Instant::now();
@@ -161,26 +172,26 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Says what metrics mean, as far as it was not said on this stream.
+    /// Says what metrics mean, as far as it was not said on this stream, within its share.
     async fn tell(&mut self, answers: &mut Streaming<proto::SyncResponse>) -> Result<(), Ended> {
-        loop {
-            let (families, next) = self.sync.families.from(self.told);
-            if families.is_empty() {
-                return Ok(());
-            }
-            self.told = next;
-            let mut none = Vec::new();
-            codec::encode_labels_list(&[], &[], &mut none);
-            let definitions = proto::SeriesDefinitions {
-                first_ref: self.dictionary.next(),
-                list: none.into(),
-                families,
-            };
-            let bytes = definitions.encoded_len() as u64;
-            self.sync.metrics.sent_bytes.add(bytes);
-            self.request(Message::Definitions(definitions), answers)
-                .await?;
+        let bytes_max = usize::try_from(self.telling_bytes).unwrap_or(usize::MAX);
+        let (families, next) = self.sync.families.from(self.told, bytes_max);
+        if families.is_empty() {
+            return Ok(());
         }
+        self.told = next;
+        let mut none = Vec::new();
+        codec::encode_labels_list(&[], &[], &mut none);
+        let definitions = proto::SeriesDefinitions {
+            first_ref: self.dictionary.next(),
+            list: none.into(),
+            families,
+        };
+        let bytes = definitions.encoded_len() as u64;
+        self.telling_bytes = self.telling_bytes.saturating_sub(bytes);
+        self.sync.metrics.sent_bytes.add(bytes);
+        self.request(Message::Definitions(definitions), answers)
+            .await
     }
 
     /// The blocks of a record with their series as numbers, and what has to be defined first.

@@ -100,8 +100,8 @@ pub struct SeriesDefinitions {
     /// Names, labels and kinds as a compressed list (codec/FORMAT.md, "label list").
     #[prost(bytes = "bytes", tag = "2")]
     pub list: ::prost::bytes::Bytes,
-    /// What metrics mean, those of these series and others: said once on a stream and again when it
-    /// changes. 10,000 at most.
+    /// What metrics mean, those of these series and others: said once on a stream, bit by bit so that
+    /// batches are not held up, and again when it changes. 10,000 at most.
     #[prost(message, repeated, tag = "3")]
     pub families: ::prost::alloc::vec::Vec<MetricFamily>,
 }
