@@ -17,6 +17,10 @@ pub struct Config {
     pub agent_id: String,
     /// URL of the coordinator's gRPC port.
     pub coordinator: String,
+    /// Certificates for it.
+    pub tls: TlsConfig,
+    /// A file that holds the bearer token to show to it.
+    pub token_file: Option<PathBuf>,
     /// Where the spool lies.
     pub state_dir: PathBuf,
     /// How often collectors and targets are read.
@@ -44,6 +48,8 @@ impl Default for Config {
         Self {
             agent_id: String::new(),
             coordinator: "http://127.0.0.1:7700".to_owned(),
+            tls: TlsConfig::default(),
+            token_file: None,
             state_dir: PathBuf::from("vedette-agent-state"),
             collect_interval: HumanDuration::from_secs(5),
             sync_interval: HumanDuration::from_secs(60),
@@ -56,6 +62,18 @@ impl Default for Config {
             log: LogConfig::default(),
         }
     }
+}
+
+/// Certificates, all in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TlsConfig {
+    /// The authority that has signed the coordinator's certificate.
+    pub ca: Option<PathBuf>,
+    /// The agent's own certificate, whose common name is its id, and its chain.
+    pub cert: Option<PathBuf>,
+    /// The key of it.
+    pub key: Option<PathBuf>,
 }
 
 /// How endpoints are read.
@@ -235,19 +253,7 @@ impl Config {
                 &format!("hold {name:?}, which the agent sets itself"),
             );
         }
-        if self.coordinator.starts_with("https://") {
-            return bad(
-                "coordinator",
-                "is an https URL, but TLS to the coordinator is not supported yet; use http:// \
-                 within a trusted network",
-            );
-        }
-        if !self.coordinator.starts_with("http://") {
-            return bad(
-                "coordinator",
-                "is no URL such as \"http://coordinator:7700\"",
-            );
-        }
+        self.validate_coordinator()?;
         if self.spool.segment_bytes.as_u64() < RECORD_BYTES_MAX as u64 {
             return bad(
                 "spool.segment_bytes",
@@ -264,6 +270,35 @@ impl Config {
                     &format!("holds {address:?}: {}", crate::chain(&error)),
                 );
             }
+        }
+        Ok(())
+    }
+
+    fn validate_coordinator(&self) -> Result<(), ConfigError> {
+        let bad = |path, problem: &str| {
+            Err(ConfigError::Value {
+                path,
+                problem: problem.to_owned(),
+            })
+        };
+        let secure = self.coordinator.starts_with("https://");
+        if !secure && !self.coordinator.starts_with("http://") {
+            return bad(
+                "coordinator",
+                "is no URL such as \"https://coordinator:7700\"",
+            );
+        }
+        if secure && self.tls.ca.is_none() {
+            return bad(
+                "tls.ca",
+                "is missing: an https coordinator is known by the authority of its certificate",
+            );
+        }
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            return bad("tls", "has one of cert and key; both or none are needed");
+        }
+        if !secure && self.tls.cert.is_some() {
+            return bad("tls.cert", "is of no use to an http coordinator");
         }
         Ok(())
     }
@@ -309,10 +344,9 @@ mod tests {
         );
         assert!(refused(|c| c.agent_id = "a b".to_owned()).starts_with("agent_id \"a b\""));
         assert!(refused(|c| c.coordinator = "host:7700".to_owned()).starts_with("coordinator"));
-        assert!(
-            refused(|c| c.coordinator = "https://host:7700".to_owned())
-                .contains("TLS to the coordinator is not supported yet")
-        );
+        let secure = |c: &mut Config| c.coordinator = "https://host:7700".to_owned();
+        assert!(refused(secure).starts_with("tls.ca"));
+        assert!(refused(|c| c.tls.key = Some("key.pem".into())).starts_with("tls has one"));
         assert!(refused(|c| c.scrape = vec!["ftp://x".to_owned()]).starts_with("scrape holds"));
         assert!(
             refused(|c| c.labels = BTreeMap::from([("node".to_owned(), "x".to_owned())]))

@@ -62,6 +62,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Variables that are no settings: all but the first are read by `vedette`, and may be set for a whole
+/// machine.
+const RESERVED: [&str; 5] = [
+    "VEDETTE_CONFIG",
+    "VEDETTE_CA",
+    "VEDETTE_CERT",
+    "VEDETTE_KEY",
+    "VEDETTE_TOKEN",
+];
+
 impl Arguments {
     fn load(&self) -> anyhow::Result<Loaded<Config>> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
@@ -80,7 +90,7 @@ impl Arguments {
             file: self.config.as_deref(),
             environment: process_environment(),
             prefix: PREFIX,
-            reserved: &["VEDETTE_CONFIG"],
+            reserved: &RESERVED,
             overrides,
         })?;
         // Lists on the command line add to those of the file.

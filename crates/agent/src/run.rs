@@ -12,7 +12,7 @@ use series::Timestamp;
 use spool::{Directory, Spool};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tonic::transport::{Channel, Endpoint};
+use wire::client::{self, Connection, Credentials, Token};
 
 use crate::batch::{Batcher, Gathered};
 use crate::collect::gpu::{Gpu, GpuConfig};
@@ -60,15 +60,9 @@ pub enum Error {
     /// A target cannot be read.
     #[error("setting up the targets")]
     Target(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The coordinator's URL cannot be used.
-    #[error("using the coordinator's URL {url}")]
-    Coordinator {
-        /// The URL.
-        url: String,
-        /// Why not.
-        #[source]
-        source: tonic::transport::Error,
-    },
+    /// There is no way to the coordinator.
+    #[error("the way to the coordinator (coordinator, tls, token_file)")]
+    Coordinator(#[from] client::Error),
     /// A thread could not be started.
     #[error("starting a collector")]
     Thread(#[source] io::Error),
@@ -79,7 +73,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Target(_) | Self::Coordinator { .. } => false,
+            Self::Config(_) | Self::Target(_) | Self::Coordinator(_) => false,
             Self::StateDir { .. } | Self::Thread(_) => true,
             Self::Spool { source, .. } => source.is_retryable(),
         }
@@ -105,7 +99,7 @@ pub fn start(
         labels: config.labels.clone(),
         clock: Arc::clone(clock),
     };
-    let channel = connect(&config.coordinator)?;
+    let connection = connect(config)?;
     let (urgent, events) = queue(metrics, Arc::clone(clock));
     let (out, gathered) = mpsc::channel(GATHERED_MAX);
     let schedule = Schedule {
@@ -140,14 +134,14 @@ pub fn start(
     let last_call = config.drain_timeout.as_duration() / 2;
     let lane = Lane {
         identity: identity.clone(),
-        channel: channel.clone(),
+        connection: connection.clone(),
         events,
         metrics: Arc::clone(metrics),
     };
     drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
     let sync = Bulk {
         identity,
-        channel,
+        connection,
         outbox,
         interval: wishes,
         families,
@@ -191,19 +185,22 @@ fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
     Ok(spool)
 }
 
-fn connect(url: &str) -> Result<Channel, Error> {
-    let failed = |source| Error::Coordinator {
-        url: url.to_owned(),
-        source,
+fn connect(config: &Config) -> Result<Connection, client::Error> {
+    let token = config.token_file.as_deref().map(Token::read).transpose()?;
+    let credentials = Credentials {
+        ca: config.tls.ca.clone(),
+        cert: config.tls.cert.clone(),
+        key: config.tls.key.clone(),
+        token,
     };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
+    client::connect(&config.coordinator, &credentials, |endpoint| {
+        endpoint
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true)
+    })
 }
 
 /// The labels of a source on this node.

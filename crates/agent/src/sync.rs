@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tonic::transport::Channel;
+use wire::client::Connection;
 use wire::ingest::AgentId;
 use wire::proto;
 use wire::proto::ingest_service_client::IngestServiceClient;
@@ -104,7 +104,7 @@ pub struct Bulk {
     /// Who speaks.
     pub identity: Identity,
     /// How to get there.
-    pub channel: Channel,
+    pub connection: Connection,
     /// The spool.
     pub outbox: Outbox,
     /// What metrics mean.
@@ -171,7 +171,7 @@ impl Bulk {
             .send(first)
             .await
             .map_err(|_closed| Ended::Closed)?;
-        let mut client = IngestServiceClient::new(self.channel.clone())
+        let mut client = IngestServiceClient::new(self.connection.clone())
             .max_decoding_message_size(wire::MESSAGE_BYTES_MAX);
         let opened = async {
             let mut answers = client

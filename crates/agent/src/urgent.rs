@@ -9,8 +9,8 @@ use daemon::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
+use wire::client::Connection;
 use wire::ingest::{EVENT_SUMMARY_BYTES_MAX, Event, Hello};
 use wire::proto;
 use wire::proto::ingest_service_client::IngestServiceClient;
@@ -153,7 +153,7 @@ pub struct Lane {
     /// Who speaks.
     pub identity: Identity,
     /// How to get there.
-    pub channel: Channel,
+    pub connection: Connection,
     /// The events.
     pub events: mpsc::Receiver<Event>,
     /// Counters.
@@ -207,7 +207,7 @@ impl Lane {
             .send(request(Message::Hello(hello)))
             .await
             .map_err(|_closed| Status::unavailable("the stream is closed"))?;
-        let mut client = IngestServiceClient::new(self.channel.clone());
+        let mut client = IngestServiceClient::new(self.connection.clone());
         let opened = client.urgent(ReceiverStream::new(outgoing));
         let mut answers = tokio::time::timeout(WELCOME_WITHIN, opened)
             .await

@@ -17,6 +17,7 @@ Examples:
   vedette query 'sum(vllm:num_requests_running)'
   vedette query --start -1h 'rate(node_cpu_seconds_total{mode=\"idle\"}[5m])'
   vedette query --format json --time 2026-01-31T12:00:00Z up
+  vedette ca init && vedette ca issue node-1     certificates for agents and their coordinator
   vedette doctor                                 what is wrong, and how to mend it
   source <(vedette completions bash)
 
@@ -44,6 +45,18 @@ pub(crate) struct Connection {
         value_name = "URL"
     )]
     pub(crate) coordinator: String,
+    /// Authority that has signed the coordinator's certificate, in PEM; https needs it.
+    #[arg(long, global = true, env = "VEDETTE_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Certificate to show, in PEM.
+    #[arg(long, global = true, env = "VEDETTE_CERT", value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Key of the certificate.
+    #[arg(long, global = true, env = "VEDETTE_KEY", value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// File that holds the bearer token to show; VEDETTE_TOKEN may hold the token itself.
+    #[arg(long, global = true, env = "VEDETTE_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for an answer.
     #[arg(
         long,
@@ -68,6 +81,11 @@ pub(crate) enum Command {
     },
     /// List what happened on the nodes, newest first
     Events(EventsArgs),
+    /// List what was done and what was refused, by whom, newest first
+    Audit(AuditArgs),
+    /// Make an authority of your own, and certificates for the coordinator and its callers
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Say what the coordinator holds and how fast it grows
     Summary {
         /// How to print it.
@@ -108,6 +126,80 @@ pub(crate) enum ListFormat {
     Table,
     /// For programs
     Json,
+}
+
+/// What an authority is asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make an authority: ca.pem and ca.key
+    Init {
+        /// Where it lies.
+        #[arg(long, default_value = "vedette-ca", value_name = "DIR")]
+        dir: PathBuf,
+        /// How long it counts, in whole days.
+        #[arg(long, default_value = "10y", value_parser = times::positive_duration)]
+        lifetime: Duration,
+    },
+    /// Issue a certificate, or renew it: NAME.pem and NAME.key
+    Issue {
+        /// Who it is for; for an agent its id.
+        name: String,
+        /// Where the authority lies.
+        #[arg(long, default_value = "vedette-ca", value_name = "DIR")]
+        dir: PathBuf,
+        /// What its holder is allowed.
+        #[arg(long, value_enum, default_value_t)]
+        role: CertificateRole,
+        /// Host name or address that a coordinator is reached by; may be given more than once.
+        #[arg(long, value_name = "HOST")]
+        host: Vec<String>,
+        /// How long it counts, in whole days.
+        #[arg(long, default_value = "90d", value_parser = times::positive_duration)]
+        lifetime: Duration,
+    },
+}
+
+/// What the holder of a certificate is allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CertificateRole {
+    /// Speaks as the agent of its own name
+    #[default]
+    Agent,
+    /// Asks questions
+    Viewer,
+    /// Also flushes, compacts and reads the audit log
+    Operator,
+    /// Everything, but for speaking as an agent
+    Admin,
+    /// Remote write
+    Writer,
+}
+
+impl CertificateRole {
+    /// As certificates say it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+            Self::Writer => "writer",
+        }
+    }
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    /// Only entries since: -1h, RFC 3339 or Unix seconds.
+    #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
+    pub(crate) since: Option<Moment>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ListFormat,
 }
 
 /// Arguments of `query`.

@@ -5,9 +5,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use wire::client::{Connection as Way, Credentials, Token};
+use wire::proto::admin_service_client::AdminServiceClient;
 use wire::proto::fleet_service_client::FleetServiceClient;
 use wire::proto::query_service_client::QueryServiceClient;
 
@@ -15,6 +15,9 @@ use crate::args::Connection;
 
 /// Longest wait for a connection to stand; a coordinator that is there answers sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Variable that may hold the token itself.
+const TOKEN: &str = "VEDETTE_TOKEN";
 
 /// Largest list of nodes or events that is taken: ten thousand nodes with all their labels.
 const FLEET_BYTES_MAX: usize = 64 << 20;
@@ -24,7 +27,7 @@ const FLEET_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Coordinator {
     url: String,
     timeout: Duration,
-    channel: Channel,
+    way: Way,
 }
 
 impl Coordinator {
@@ -35,18 +38,24 @@ impl Coordinator {
         } else {
             format!("http://{}", connection.coordinator)
         };
-        anyhow::ensure!(
-            url.starts_with("http://"),
-            "{url:?} is not an address of a coordinator: write http://HOST:PORT"
-        );
-        let endpoint = Endpoint::from_shared(url.clone())
-            .with_context(|| format!("{url:?} is not a URL: write http://HOST:PORT"))?
-            .connect_timeout(CONNECT_TIMEOUT.min(connection.timeout))
-            .tcp_nodelay(true);
+        let token = match &connection.token_file {
+            Some(path) => Some(Token::read(path)?),
+            None => std::env::var(TOKEN).ok().map(|text| Token::new(&text)),
+        };
+        let credentials = Credentials {
+            ca: connection.ca.clone(),
+            cert: connection.cert.clone(),
+            key: connection.key.clone(),
+            token,
+        };
+        let within = CONNECT_TIMEOUT.min(connection.timeout);
+        let way = wire::client::connect(&url, &credentials, |endpoint| {
+            endpoint.connect_timeout(within).tcp_nodelay(true)
+        })?;
         Ok(Self {
             url,
             timeout: connection.timeout,
-            channel: endpoint.connect_lazy(),
+            way,
         })
     }
 
@@ -56,18 +65,23 @@ impl Coordinator {
     }
 
     /// The connection itself, for services that are not ours.
-    pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+    pub(crate) fn way(&self) -> Way {
+        self.way.clone()
     }
 
     /// Questions in PromQL.
-    pub(crate) fn query(&self) -> QueryServiceClient<Channel> {
-        QueryServiceClient::new(self.channel()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
+    pub(crate) fn query(&self) -> QueryServiceClient<Way> {
+        QueryServiceClient::new(self.way()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
     }
 
     /// Questions about nodes.
-    pub(crate) fn fleet(&self) -> FleetServiceClient<Channel> {
-        FleetServiceClient::new(self.channel()).max_decoding_message_size(FLEET_BYTES_MAX)
+    pub(crate) fn fleet(&self) -> FleetServiceClient<Way> {
+        FleetServiceClient::new(self.way()).max_decoding_message_size(FLEET_BYTES_MAX)
+    }
+
+    /// What operators see.
+    pub(crate) fn admin(&self) -> AdminServiceClient<Way> {
+        AdminServiceClient::new(self.way()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
     }
 
     /// A request that tells the coordinator how long we wait.
@@ -114,6 +128,11 @@ impl Coordinator {
             Code::Unavailable => format!("the coordinator at {url} is not ready: {message}"),
             Code::DeadlineExceeded => return self.too_slow(),
             Code::Cancelled if message.contains("Timeout") => return self.too_slow(),
+            Code::Unauthenticated => format!(
+                "the coordinator at {url} does not know who is asking: {message}; give --token-file \
+                 or --cert and --key"
+            ),
+            Code::PermissionDenied => format!("the coordinator at {url} refuses: {message}"),
             Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted => message.to_owned(),
             Code::Unimplemented => format!(
                 "the coordinator at {url} does not know this question: is it an older version, or \

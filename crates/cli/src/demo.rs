@@ -208,6 +208,10 @@ async fn start(
         children.push(Child::start(&agent.id, command, &plan.logs)?);
     }
     let coordinator = Coordinator::new(&Connection {
+        ca: None,
+        cert: None,
+        key: None,
+        token_file: None,
         coordinator: format!("http://{}", listens.grpc),
         timeout: Duration::from_secs(10),
     })?;

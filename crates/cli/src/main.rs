@@ -2,6 +2,8 @@
 
 mod answer;
 mod args;
+mod audit;
+mod ca;
 mod client;
 mod demo;
 mod doctor;
@@ -55,6 +57,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Query(query) => query::run(&coordinator()?, query).await?,
         Command::Nodes { format } => fleet::nodes(&coordinator()?, format).await?,
         Command::Events(events) => fleet::events(&coordinator()?, &events).await?,
+        Command::Audit(audit) => audit::run(&coordinator()?, &audit).await?,
+        Command::Ca(command) => ca::run(&command)?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
         Command::Doctor(doctor) => return doctor::run(&coordinator()?, &doctor).await,

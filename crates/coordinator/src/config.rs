@@ -8,6 +8,9 @@ use daemon::logs::LogConfig;
 use daemon::units::{ByteSize, HumanDuration};
 use serde::{Deserialize, Serialize};
 
+use crate::access::Files;
+use crate::net::TlsFiles;
+
 /// The coordinator's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -18,6 +21,10 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// Where HTTP listens: health and metrics. Port 0 takes a free one.
     pub http_listen: SocketAddr,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Who is let in.
+    pub access: AccessConfig,
     /// How long a drain may take.
     pub drain_timeout: HumanDuration,
     /// Logs.
@@ -36,6 +43,8 @@ impl Default for Config {
             data_dir: PathBuf::from("vedette-data"),
             grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7700)),
             http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7780)),
+            tls: TlsConfig::default(),
+            access: AccessConfig::default(),
             drain_timeout: HumanDuration::from_secs(30),
             log: LogConfig::default(),
             store: StoreConfig::default(),
@@ -43,6 +52,30 @@ impl Default for Config {
             query: QueryConfig::default(),
         }
     }
+}
+
+/// Certificates, all in PEM. A file that is renewed is taken into use within seconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TlsConfig {
+    /// The coordinator's chain, its own certificate first. Without it both ports speak plain text.
+    pub cert: Option<PathBuf>,
+    /// The key of it.
+    pub key: Option<PathBuf>,
+    /// The authority for certificates of callers: with it every caller needs one, or a token.
+    pub client_ca: Option<PathBuf>,
+    /// Names and serials of callers' certificates that are taken back.
+    pub revoked: Option<PathBuf>,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessConfig {
+    /// Digests of bearer tokens: with it every caller needs one, or a certificate.
+    pub tokens: Option<PathBuf>,
+    /// Whether it may listen beyond this machine without TLS or without asking who calls.
+    pub insecure: bool,
 }
 
 /// What is kept, and how.
@@ -173,6 +206,67 @@ impl Config {
         (oldest, newest)
     }
 
+    /// Where certificates lie, if TLS is spoken.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            cert: self.tls.cert.clone()?,
+            key: self.tls.key.clone()?,
+            client_ca: self.tls.client_ca.clone(),
+        })
+    }
+
+    /// Where it is kept who is let in.
+    #[must_use]
+    pub fn access_files(&self) -> Files {
+        Files {
+            tokens: self.access.tokens.clone(),
+            revoked: self.tls.revoked.clone(),
+            certificates: self.tls.client_ca.is_some(),
+        }
+    }
+
+    fn validate_access(&self) -> Result<(), ConfigError> {
+        let wrong = |path, problem| Err(ConfigError { path, problem });
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => return wrong("tls.key", "is missing beside tls.cert"),
+            (None, Some(_)) => return wrong("tls.cert", "is missing beside tls.key"),
+            (None, None) if self.tls.client_ca.is_some() => {
+                return wrong("tls.client_ca", "needs tls.cert and tls.key");
+            }
+            _ => {}
+        }
+        if self.tls.revoked.is_some() && self.tls.client_ca.is_none() {
+            return wrong("tls.revoked", "needs tls.client_ca");
+        }
+        if self.access.insecure {
+            return Ok(());
+        }
+        for (key, address) in [
+            ("grpc_listen", self.grpc_listen),
+            ("http_listen", self.http_listen),
+        ] {
+            if address.ip().is_loopback() {
+                continue;
+            }
+            if self.tls.cert.is_none() {
+                return wrong(
+                    key,
+                    "is reached from beyond this machine in plain text: set tls.cert and tls.key, or \
+                     --insecure where the network is trusted",
+                );
+            }
+            if self.tls.client_ca.is_none() && self.access.tokens.is_none() {
+                return wrong(
+                    key,
+                    "is reached from beyond this machine by anyone: set tls.client_ca or \
+                     access.tokens, or --insecure where the network is trusted",
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what the types do not.
     ///
     /// # Errors
@@ -192,6 +286,7 @@ impl Config {
             "data_dir",
             "is empty",
         )?;
+        self.validate_access()?;
         at_least(
             self.store.retention.as_duration() >= day,
             "store.retention",
@@ -253,5 +348,30 @@ mod tests {
         config.validate().unwrap();
         config.store.retention = HumanDuration::from_secs(60);
         assert_eq!(config.validate().unwrap_err().path, "store.retention");
+    }
+
+    #[test]
+    fn it_listens_beyond_this_machine_with_tls_and_callers_known_or_when_told_to() {
+        let mut config = Config {
+            grpc_listen: "0.0.0.0:7700".parse().unwrap(),
+            ..Config::default()
+        };
+        let refused = |config: &Config| config.validate().map_err(|error| error.to_string());
+        assert!(refused(&config).unwrap_err().contains("plain text"));
+        config.tls.cert = Some("cert.pem".into());
+        assert!(refused(&config).unwrap_err().starts_with("tls.key"));
+        config.tls.key = Some("key.pem".into());
+        assert!(refused(&config).unwrap_err().contains("by anyone"));
+        config.access.tokens = Some("tokens.toml".into());
+        assert_eq!(refused(&config), Ok(()));
+        config = Config {
+            http_listen: "[::]:7780".parse().unwrap(),
+            ..Config::default()
+        };
+        assert!(refused(&config).unwrap_err().starts_with("http_listen"));
+        config.access.insecure = true;
+        assert_eq!(refused(&config), Ok(()));
+        config.tls.client_ca = Some("ca.pem".into());
+        assert!(refused(&config).unwrap_err().starts_with("tls.client_ca"));
     }
 }

@@ -8,10 +8,12 @@
 mod admin;
 mod ask;
 mod failed;
+mod guard;
 mod json;
 mod listing;
 mod params;
 mod reply;
+mod serve;
 mod status;
 mod write;
 
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use daemon::clock::SharedClock;
@@ -29,17 +31,21 @@ use daemon::shutdown::Shutdown;
 use store::Store;
 use tokio::sync::watch;
 
+use crate::access::{Access, Need};
 use crate::config::Config;
 use crate::families::Families;
 use crate::fleet::FleetApi;
 use crate::metrics::Metrics;
 use crate::query::Questions;
 
+pub(crate) use serve::serve;
 pub use write::RemoteWrite;
 
 /// What the pages tell about.
 #[derive(Clone)]
 pub struct Http {
+    /// Who may see what.
+    pub access: Access,
     /// The store, which may have stopped taking anything in.
     pub store: Arc<Store>,
     /// Counters.
@@ -67,20 +73,29 @@ impl std::fmt::Debug for Http {
 }
 
 impl Http {
-    /// All pages.
+    /// All pages. Whether the process lives and is ready is told to everyone; the rest is guarded.
     pub fn router(self) -> Router {
-        Router::new()
+        let guarded = |need, pages: Router<Self>| {
+            let state = (self.access.clone(), need);
+            pages.layer(from_fn_with_state(state, guard::guard))
+        };
+        let read = Router::new()
             .route("/", get(index))
             .route("/metrics", get(metrics))
+            .nest("/api/v1", api());
+        let operate = Router::new()
+            .route("/-/flush", post(admin::flush))
+            .route("/-/compact", post(admin::compact));
+        let write = Router::new().route(
+            "/api/v1/write",
+            post(write::write).layer(DefaultBodyLimit::max(write::BODY_BYTES_MAX)),
+        );
+        Router::new()
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
-            .route("/-/flush", post(admin::flush))
-            .route("/-/compact", post(admin::compact))
-            .route(
-                "/api/v1/write",
-                post(write::write).layer(DefaultBodyLimit::max(write::BODY_BYTES_MAX)),
-            )
-            .nest("/api/v1", api())
+            .merge(guarded(Need::Read, read))
+            .merge(guarded(Need::Operate, operate))
+            .merge(guarded(Need::RemoteWrite, write))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self)

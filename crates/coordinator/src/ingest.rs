@@ -2,6 +2,7 @@
 
 mod stream;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use wire::ingest::{Event, Hello};
 use wire::proto;
 use wire::proto::ingest_service_server::IngestService;
 
+use crate::access::{Access, Caller, Peer, Refusal};
 use crate::config::Config;
 use crate::events::Events;
 use crate::families::Families;
@@ -31,6 +33,8 @@ const ANSWERS_MAX: usize = 64;
 /// The ingest service.
 #[derive(Clone)]
 pub struct Ingest {
+    /// Who may speak as whom.
+    pub access: Access,
     /// Where samples go.
     pub store: Arc<Store>,
     /// The thread that commits.
@@ -62,10 +66,40 @@ impl std::fmt::Debug for Ingest {
     }
 }
 
-fn address<T>(request: &Request<T>) -> String {
-    request
-        .remote_addr()
-        .map_or_else(String::new, |address| address.to_string())
+/// Who opened a stream.
+#[derive(Clone, Debug)]
+struct Opener {
+    caller: Caller,
+    address: SocketAddr,
+}
+
+impl Opener {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let (caller, peer) = (
+            request.extensions().get::<Caller>(),
+            request.extensions().get::<Peer>(),
+        );
+        match (caller, peer) {
+            (Some(caller), Some(peer)) => Ok(Self {
+                caller: caller.clone(),
+                address: peer.address,
+            }),
+            _ => Err(Status::internal("the stream has no caller")),
+        }
+    }
+
+    /// An agent speaks, and writes series of a node, in its own name alone.
+    fn may_be(&self, access: &Access, name: &str, what: &str) -> Result<(), Status> {
+        if !self.caller.is_proven() || self.caller.name() == name {
+            return Ok(());
+        }
+        let refusal = Refusal::Foreign {
+            name: self.caller.name().into(),
+            other: name.to_owned(),
+        };
+        access.refused(self.address, &what, &refusal);
+        Err(refusal.to_status())
+    }
 }
 
 /// Waits for the first message of a stream.
@@ -89,14 +123,14 @@ impl IngestService for Ingest {
         &self,
         request: Request<Streaming<proto::SyncRequest>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
-        let address = address(&request);
+        let opener = Opener::of(&request)?;
         let mut incoming = request.into_inner();
         let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
         let ingest = self.clone();
         // The response begins at once: the agent sends its hello only when the stream stands.
         drop(self.shutdown.spawn("ingest stream", async move {
             let opened = match first(&mut incoming).await {
-                Ok(message) => stream::open(&ingest, message, address, &answers).await,
+                Ok(message) => stream::open(&ingest, message, opener, &answers).await,
                 Err(status) => Err(status),
             };
             let ended = match opened {
@@ -118,11 +152,12 @@ impl IngestService for Ingest {
         &self,
         request: Request<Streaming<proto::UrgentRequest>>,
     ) -> Result<Response<Self::UrgentStream>, Status> {
+        let opener = Opener::of(&request)?;
         let mut incoming = request.into_inner();
         let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
         let ingest = self.clone();
         drop(self.shutdown.spawn("urgent stream", async move {
-            if let Err(status) = ingest.run_urgent(&mut incoming, &answers).await {
+            if let Err(status) = ingest.run_urgent(opener, &mut incoming, &answers).await {
                 if status.code() == tonic::Code::InvalidArgument {
                     ingest.metrics.protocol_errors.inc();
                 }
@@ -136,6 +171,7 @@ impl IngestService for Ingest {
 impl Ingest {
     async fn run_urgent(
         &self,
+        opener: Opener,
         incoming: &mut Streaming<proto::UrgentRequest>,
         answers: &mpsc::Sender<Result<proto::UrgentResponse, Status>>,
     ) -> Result<(), Status> {
@@ -144,9 +180,16 @@ impl Ingest {
             Some(Message::Hello(hello)) => checked_hello(Some(hello))?,
             _ => checked_hello(None)?,
         };
+        opener.may_be(&self.access, hello.agent_id.as_str(), "ingest.hello")?;
+        let refused = self.access.until_refused(&opener.caller);
+        tokio::pin!(refused);
         loop {
             let message = tokio::select! {
                 () = self.shutdown.draining() => return Err(draining()),
+                refusal = &mut refused => {
+                    self.access.refused(opener.address, &"ingest", &refusal);
+                    return Err(refusal.to_status());
+                }
                 message = incoming.message() => message?,
             };
             let Some(message) = message else {

@@ -3,13 +3,17 @@
 //! This crate is wiring. What is decided is decided in the crates below it; here are the tasks,
 //! sockets, timers, logs and counters:
 //!
+//! - [`net`]: connections and their handshakes; [`access`]: who may do what, and the audit log;
 //! - [`ingest`]: the streams of the agents, checked at the door and handed to the [`writer`];
 //! - [`writer`]: the one thread that commits, many batches with one sync;
 //! - [`upkeep`]: flushing the head and dropping old days, on time;
 //! - [`fleet`]: who is there; [`events`]: what happened on the nodes;
 //! - [`query`]: questions and their gRPC face; [`http`]: health, metrics and the Prometheus API;
+//! - [`admin`]: what operators see of the coordinator itself;
 //! - [`run`]: all of it together, from start to drain.
 
+pub mod access;
+pub mod admin;
 pub mod config;
 pub mod events;
 pub mod families;
@@ -18,6 +22,7 @@ pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod metrics;
+pub mod net;
 pub mod query;
 pub mod run;
 pub mod status;

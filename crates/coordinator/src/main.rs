@@ -1,5 +1,7 @@
 //! `vedette-coordinator`: the program.
 
+mod token;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +40,12 @@ struct Arguments {
     /// Where HTTP listens [default: 127.0.0.1:7780].
     #[arg(long, value_name = "ADDRESS")]
     http_listen: Option<SocketAddr>,
+    /// File of bearer tokens' digests (access.tokens).
+    #[arg(long, value_name = "FILE", global = true)]
+    tokens: Option<PathBuf>,
+    /// Listens beyond this machine even without TLS or without asking who calls.
+    #[arg(long)]
+    insecure: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -46,7 +54,22 @@ struct Arguments {
 enum Command {
     /// Checks the configuration, unknown keys included, and ends.
     CheckConfig,
+    /// Makes, takes back and lists bearer tokens. A coordinator that runs follows within seconds.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
+
+/// Variables that are no settings: all but the first are read by `vedette`, and may be set for a whole
+/// machine.
+const RESERVED: [&str; 7] = [
+    "VEDETTE_CONFIG",
+    "VEDETTE_COORDINATOR",
+    "VEDETTE_CA",
+    "VEDETTE_CERT",
+    "VEDETTE_KEY",
+    "VEDETTE_TOKEN",
+    "VEDETTE_TOKEN_FILE",
+];
 
 impl Arguments {
     fn overrides(&self) -> Vec<(String, String)> {
@@ -65,6 +88,11 @@ impl Arguments {
                 "http_listen",
                 self.http_listen.as_ref().map(ToString::to_string),
             ),
+            (
+                "access.tokens",
+                self.tokens.as_ref().map(|path| path.display().to_string()),
+            ),
+            ("access.insecure", self.insecure.then(|| "true".to_owned())),
         ];
         flags
             .into_iter()
@@ -77,8 +105,7 @@ impl Arguments {
             file: self.config.as_deref(),
             environment: process_environment(),
             prefix: PREFIX,
-            // The second is read by `vedette`, and may be set for a whole machine.
-            reserved: &["VEDETTE_CONFIG", "VEDETTE_COORDINATOR"],
+            reserved: &RESERVED,
             overrides: self.overrides(),
         })?;
         loaded.value.validate()?;
@@ -88,8 +115,9 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match arguments.command {
+    let done = match &arguments.command {
         Some(Command::CheckConfig) => check_config(&arguments),
+        Some(Command::Token(command)) => tokens(&arguments, command),
         None => run_to_end(&arguments),
     };
     done.unwrap_or_else(|error| {
@@ -112,6 +140,12 @@ fn report(error: &anyhow::Error) {
 fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.load()?.strict()?;
     println!("the configuration is good");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tokens(arguments: &Arguments, command: &token::TokenCommand) -> anyhow::Result<ExitCode> {
+    let config = arguments.load()?.value;
+    token::run(command, config.access.tokens.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -191,6 +225,8 @@ fn reload(arguments: &Arguments, running: &run::Running, logs: &daemon::logs::Lo
         ("http_listen", old.http_listen != new.http_listen),
         ("log.format", old.log.format != new.log.format),
         ("log.color", old.log.color != new.log.color),
+        ("tls", old.tls != new.tls),
+        ("access", old.access != new.access),
         (
             "store.block_cache",
             old.store.block_cache != new.store.block_cache,

@@ -7,6 +7,8 @@ use daemon::metrics::{
 };
 use store::Store;
 
+use crate::access::Refusal;
+
 /// Why a batch was not taken in. Everything dropped is counted with one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -82,6 +84,12 @@ pub struct Metrics {
     pub query_failures: Counter,
     /// Keys in the configuration that mean nothing.
     pub config_unknown_keys: Gauge,
+    /// Callers who were not let in, by [`Refusal`].
+    pub access_refused: [Counter; Refusal::REASONS.len()],
+    /// Entries of the audit log that were not written.
+    pub audit_left_out: Counter,
+    /// Connections that ended before they said anything that could be understood.
+    pub handshake_failures: Counter,
 }
 
 const VALID: &str = "the names are constants and a test builds them all";
@@ -113,7 +121,23 @@ impl Metrics {
                 )
                 .expect(VALID)
         });
+        let access_refused = Refusal::REASONS.map(|reason| {
+            let help = "Calls that were not let in, by reason.";
+            let labels = [("reason", reason)];
+            registry
+                .counter("vedette_coordinator_access_refused_total", help, &labels)
+                .expect(VALID)
+        });
         let metrics = Self {
+            access_refused,
+            audit_left_out: counter(
+                "vedette_coordinator_audit_left_out_total",
+                "Entries of the audit log that were not written.",
+            ),
+            handshake_failures: counter(
+                "vedette_coordinator_handshake_failures_total",
+                "Connections that ended, or said nothing, before they could be understood.",
+            ),
             streams: gauge(
                 "vedette_coordinator_streams",
                 "Agent streams that are open.",

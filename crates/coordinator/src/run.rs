@@ -11,23 +11,29 @@ use daemon::shutdown::Shutdown;
 use store::Store;
 use store::engine::rocks::{Rocks, RocksConfig};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::server::NamedService as _;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use wire::health::health_server::HealthServer;
+use wire::proto::admin_service_server::AdminServiceServer;
 use wire::proto::fleet_service_server::FleetServiceServer;
 use wire::proto::ingest_service_server::IngestServiceServer;
 use wire::proto::query_service_server::QueryServiceServer;
 
+use crate::access::{Access, Audit, FileError, Guard, Need};
+use crate::admin::AdminApi;
 use crate::config::Config;
 use crate::events::Events;
 use crate::families::Families;
 use crate::fleet::{Fleet, FleetApi};
 use crate::health::Health;
-use crate::http::{Http, RemoteWrite};
+use crate::http::{self, Http, RemoteWrite};
 use crate::ingest::{DECODED_SAMPLES_MAX, Ingest};
 use crate::metrics::Metrics;
+use crate::net::{self, Alpn, Connection, Tls, TlsError};
 use crate::query::{QueryApi, Questions};
 use crate::upkeep::Upkeep;
 use crate::writer::Writer;
@@ -83,6 +89,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// It cannot be told who is let in.
+    #[error(transparent)]
+    Access(#[from] FileError),
     /// The reflection service refused our own contract.
     #[error("building the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -93,7 +105,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::DataDir { .. } | Self::Reflection(_) => false,
+            Self::DataDir { .. } | Self::Reflection(_) | Self::Tls(_) | Self::Access(_) => false,
             Self::Database { .. } | Self::Listen { .. } => true,
             Self::Store(source) => source.is_retryable(),
         }
@@ -119,6 +131,10 @@ pub struct Running {
 ///
 /// # Errors
 /// When the database cannot be opened or a port cannot be bound.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of the parts and what each is given"
+)]
 pub async fn start(
     config: Config,
     clock: SharedClock,
@@ -129,6 +145,8 @@ pub async fn start(
     let store = open_store(&config)?;
     let metrics = Metrics::new();
     metrics.watch_store(&store);
+    let tls = start_tls(&config, shutdown)?;
+    let access = start_access(&config, &store, &metrics, &clock, shutdown)?;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
     let families = Families::open(Arc::clone(&store))?;
@@ -143,6 +161,7 @@ pub async fn start(
         Arc::clone(&full),
     );
     let ingest = Ingest {
+        access: access.clone(),
         store: Arc::clone(&store),
         writer: writer.clone(),
         fleet: fleet.clone(),
@@ -161,6 +180,7 @@ pub async fn start(
         Arc::clone(&clock),
     );
     let pages = Http {
+        access: access.clone(),
         store: Arc::clone(&store),
         metrics: Arc::clone(&metrics),
         shutdown: shutdown.clone(),
@@ -181,9 +201,16 @@ pub async fn start(
         full,
     };
     drop(shutdown.spawn_essential("upkeep", upkeep.run(shutdown.clone())));
-    let (fleet, query) = (FleetApi(fleet), QueryApi(questions));
-    serve_grpc(grpc.1, ingest, fleet, query, shutdown)?;
-    serve_http(http.1, pages, shutdown);
+    let services = Services {
+        ingest,
+        fleet: FleetApi(fleet),
+        query: QueryApi(questions),
+        admin: AdminApi(Arc::clone(&store)),
+        access,
+    };
+    let accept = |listener, alpn| net::accept(listener, tls.clone(), alpn, Arc::clone(&metrics));
+    serve_grpc(accept(grpc.1, Alpn::H2), services, shutdown)?;
+    serve_http(accept(http.1, Alpn::Http1), pages, shutdown);
     Ok(Running {
         grpc: grpc.0,
         http: http.0,
@@ -235,26 +262,79 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(SocketAddr, Tcp
     Ok((bound, listener))
 }
 
-fn serve_grpc(
-    listener: TcpListener,
+/// Reads certificates and follows their renewal, if TLS is spoken.
+fn start_tls(config: &Config, shutdown: &Shutdown) -> Result<Option<watch::Receiver<Tls>>, Error> {
+    let Some(files) = config.tls_files() else {
+        return Ok(None);
+    };
+    let (current, tls) = watch::channel(Tls::read(&files)?);
+    let follow = net::follow(files, current, shutdown.clone());
+    drop(shutdown.spawn("certificates", follow));
+    Ok(Some(tls))
+}
+
+/// Reads who is let in, follows changes of it, and begins to write the audit log.
+fn start_access(
+    config: &Config,
+    store: &Arc<Store>,
+    metrics: &Arc<Metrics>,
+    clock: &SharedClock,
+    shutdown: &Shutdown,
+) -> Result<Access, Error> {
+    let (audit, writing) = Audit::new(Arc::clone(store), Arc::clone(metrics));
+    let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
+    let access = Access::open(config.access_files(), audit, metrics, clock)?;
+    // Written for as long as someone can record.
+    drop(shutdown.spawn("audit", writing.run()));
+    drop(shutdown.spawn("access", access.clone().follow(shutdown.clone())));
+    if !access.is_enforced() {
+        tracing::info!(
+            "no one is asked who they are: neither tls.client_ca nor access.tokens is set"
+        );
+    }
+    Ok(access)
+}
+
+/// What gRPC serves.
+struct Services {
     ingest: Ingest,
     fleet: FleetApi,
     query: QueryApi,
+    admin: AdminApi,
+    access: Access,
+}
+
+fn serve_grpc(
+    connections: mpsc::Receiver<Connection>,
+    services: Services,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let health = Health::serving(&[
         IngestServiceServer::<Ingest>::NAME,
         QueryServiceServer::<QueryApi>::NAME,
         FleetServiceServer::<FleetApi>::NAME,
+        AdminServiceServer::<AdminApi>::NAME,
     ]);
     let health_service = HealthServer::new(health.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let max = wire::MESSAGE_BYTES_MAX;
-    let ingest = IngestServiceServer::new(ingest).max_decoding_message_size(max);
-    let query = QueryServiceServer::new(query).max_decoding_message_size(max);
-    let fleet = FleetServiceServer::new(fleet).max_decoding_message_size(max);
+    let access = services.access;
+    let guard = |need, service| Guard {
+        access: access.clone(),
+        need,
+        service,
+    };
+    let reflection = InterceptedService::new(reflection, guard(Need::Read, "reflection"));
+    let ingest = IngestServiceServer::new(services.ingest).max_decoding_message_size(max);
+    let ingest = InterceptedService::new(ingest, guard(Need::SpeakAsAgent, "ingest"));
+    let query = QueryServiceServer::new(services.query).max_decoding_message_size(max);
+    let query = InterceptedService::new(query, guard(Need::Read, "query"));
+    let fleet = FleetServiceServer::new(services.fleet).max_decoding_message_size(max);
+    let fleet = InterceptedService::new(fleet, guard(Need::Read, "fleet"));
+    let admin = AdminServiceServer::new(services.admin).max_decoding_message_size(max);
+    let admin = InterceptedService::new(admin, guard(Need::Operate, "admin"));
     let draining = shutdown.clone();
     let drained = shutdown.clone();
     let serving = async move {
@@ -265,15 +345,15 @@ fn serve_grpc(
             .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
             .load_shed(true)
             .timeout(ANSWER_WITHIN)
-            .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_service(health_service)
             .add_service(reflection)
             .add_service(ingest)
             .add_service(query)
-            .add_service(fleet);
-        let incoming = TcpListenerStream::new(listener);
+            .add_service(fleet)
+            .add_service(admin);
+        let incoming = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
         let served = server.serve_with_incoming_shutdown(incoming, async move {
             draining.draining().await;
             health.stop();
@@ -294,17 +374,13 @@ fn serve_grpc(
     Ok(())
 }
 
-fn serve_http(listener: TcpListener, pages: Http, shutdown: &Shutdown) {
+fn serve_http(connections: mpsc::Receiver<Connection>, pages: Http, shutdown: &Shutdown) {
     let draining = shutdown.clone();
     let hard = shutdown.hard_token();
     drop(shutdown.spawn_essential("http", async move {
-        let serve = axum::serve(listener, pages.router())
-            .with_graceful_shutdown(async move { draining.draining().await });
+        let draining = async move { draining.draining().await };
         tokio::select! {
-            served = serve => if let Err(error) = served {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "serving HTTP failed");
-            },
+            () = http::serve(connections, pages.router(), draining) => {}
             () = hard.cancelled() => {}
         }
     }));

@@ -19,6 +19,17 @@ impl ToStatus for wire::ingest::ProtocolError {
     }
 }
 
+impl ToStatus for crate::access::Refusal {
+    fn to_status(&self) -> Status {
+        let code = if self.is_unauthenticated() {
+            Code::Unauthenticated
+        } else {
+            Code::PermissionDenied
+        };
+        Status::new(code, chain(self))
+    }
+}
+
 impl ToStatus for store::Error {
     fn to_status(&self) -> Status {
         let code = match self {

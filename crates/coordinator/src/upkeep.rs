@@ -10,6 +10,7 @@ use store::Store;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::access;
 use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::Fleet;
@@ -161,6 +162,7 @@ impl Upkeep {
         let oldest_windows = Timestamp::from_millis(now) - window_retention;
         let retained = self.store.retain(oldest, oldest_windows);
         let dropped = self.events.retain(oldest.as_millis());
+        let dropped = dropped.and_then(|()| access::retain(&self.store, oldest.as_millis()));
         match retained.and_then(|retained| dropped.map(|()| retained)) {
             Ok(retained) if retained.days + retained.days_of_windows > 0 => tracing::info!(
                 days = retained.days,

@@ -4,6 +4,8 @@
 //! when it is stale). What arrives over a socket is turned into the types of [`ingest`] by
 //! `TryFrom` once, at the door, and trusted from there on.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod ingest;
 
 /// The generated messages, clients (feature `client`) and servers (feature `server`).

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::process::{Process, command};
@@ -21,6 +21,8 @@ pub struct Coordinator {
     pub http: SocketAddr,
     process: Option<Process>,
     starts: u32,
+    /// Whether it speaks TLS.
+    secure: bool,
 }
 
 impl Coordinator {
@@ -36,6 +38,7 @@ impl Coordinator {
             http: free,
             process: None,
             starts: 0,
+            secure: config.contains("[tls]"),
         };
         coordinator.configure(config);
         coordinator.restart().await;
@@ -45,7 +48,8 @@ impl Coordinator {
     /// The URL for agents and the command line.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.grpc)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.grpc)
     }
 
     /// Its data folder.
@@ -104,9 +108,11 @@ impl Coordinator {
                     break;
                 }
                 if let Some((grpc, http)) = read_listen(&told)
-                    && get(http, "/-/ready")
-                        .await
-                        .is_some_and(|(code, _)| code == 200)
+                    // The ports are told when they are served.
+                    && (self.secure
+                        || get(http, "/-/ready")
+                            .await
+                            .is_some_and(|(code, _)| code == 200))
                 {
                     (self.grpc, self.http) = (grpc, http);
                     self.process = Some(process);
@@ -201,7 +207,18 @@ pub async fn post(address: SocketAddr, path: &str, form: &str) -> Option<(u16, S
 }
 
 async fn ask(address: SocketAddr, what: &str, head: &str, body: &str) -> Option<(u16, String)> {
-    let mut connection = TcpStream::connect(address).await.ok()?;
+    let connection = TcpStream::connect(address).await.ok()?;
+    ask_over(connection, address, what, head, body).await
+}
+
+/// The status and body of a page, over a connection that stands.
+pub async fn ask_over(
+    mut connection: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    what: &str,
+    head: &str,
+    body: &str,
+) -> Option<(u16, String)> {
     let request =
         format!("{what} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n{head}\r\n{body}");
     connection.write_all(request.as_bytes()).await.ok()?;

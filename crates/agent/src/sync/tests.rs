@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use daemon::clock::SystemClock;
 use spool::{Config, MemoryDisk, Spool};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Server;
 use tonic::{Request, Response, Streaming};
 use wire::Message as _;
+use wire::client::{Credentials, connect};
 use wire::proto::ingest_service_server::{IngestService, IngestServiceServer};
 use wire::proto::urgent_request::Message as Said;
 
@@ -117,7 +118,7 @@ impl Fake {
 
 struct Setup {
     fake: Fake,
-    channel: Channel,
+    connection: Connection,
     identity: Identity,
     metrics: Arc<Metrics>,
     disk: MemoryDisk,
@@ -129,6 +130,10 @@ const LIMITS: Config = Config {
     epoch_if_new: 42,
 };
 
+fn connection(url: &str) -> Connection {
+    connect(url, &Credentials::default(), |endpoint| endpoint).unwrap()
+}
+
 async fn setup() -> Setup {
     let fake = Fake::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -137,7 +142,7 @@ async fn setup() -> Setup {
     let server = Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let url = format!("http://{address}");
-    let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+    let connection = connection(&url);
     let disk = MemoryDisk::default();
     let metrics = Metrics::new();
     let (spool, _) = Spool::open(disk.clone(), LIMITS).unwrap();
@@ -149,7 +154,7 @@ async fn setup() -> Setup {
     };
     Setup {
         fake,
-        channel,
+        connection,
         identity,
         metrics,
         disk,
@@ -160,7 +165,7 @@ impl Setup {
     fn bulk(&self) -> Bulk {
         Bulk {
             identity: self.identity.clone(),
-            channel: self.channel.clone(),
+            connection: self.connection.clone(),
             outbox: self.identity.outbox.clone(),
             families: Families::default(),
             interval: watch::channel(None).0,
@@ -271,7 +276,7 @@ async fn a_coordinator_that_does_not_answer_the_call_is_given_up() {
     let mut setup = setup().await;
     // Connections are taken and nothing is ever said on them.
     let url = format!("http://{address}");
-    setup.channel = Endpoint::from_shared(url).unwrap().connect_lazy();
+    setup.connection = connection(&url);
     let mut useful = false;
     let ended = speak(&setup.bulk(), &mut useful).await;
     assert!(matches!(ended, Err(Ended::Silent(WELCOME_WITHIN))));
@@ -282,7 +287,7 @@ fn lane(setup: &Setup) -> (Urgent, Lane) {
     let (urgent, events) = queue(&setup.metrics, SystemClock::shared());
     let lane = Lane {
         identity: setup.identity.clone(),
-        channel: setup.channel.clone(),
+        connection: setup.connection.clone(),
         events,
         metrics: Arc::clone(&setup.metrics),
     };

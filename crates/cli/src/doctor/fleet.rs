@@ -53,7 +53,7 @@ pub(super) async fn check(coordinator: &Coordinator) -> Vec<Finding> {
 
 async fn health(coordinator: &Coordinator) -> Finding {
     let check = "coordinator";
-    let mut client = HealthClient::new(coordinator.channel());
+    let mut client = HealthClient::new(coordinator.way());
     let request = coordinator.request(HealthCheckRequest::default());
     match coordinator.ask(client.check(request)).await {
         Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {

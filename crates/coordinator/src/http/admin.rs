@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use daemon::chain;
@@ -11,9 +11,16 @@ use serde_json::{Value, json};
 use store::Store;
 
 use super::Http;
+use crate::access::{Caller, Peer};
 
 /// Writes the head as chunks.
-pub(super) async fn flush(State(http): State<Http>) -> Response {
+pub(super) async fn flush(
+    State(http): State<Http>,
+    Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    http.access
+        .did(&caller, peer.address, "store.flush", String::new());
     work(http.store, |store| {
         let flushed = store.flush()?;
         Ok(json!({
@@ -26,7 +33,13 @@ pub(super) async fn flush(State(http): State<Http>) -> Response {
 }
 
 /// Writes the head as chunks and merges all that is small.
-pub(super) async fn compact(State(http): State<Http>) -> Response {
+pub(super) async fn compact(
+    State(http): State<Http>,
+    Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    http.access
+        .did(&caller, peer.address, "store.compact", String::new());
     work(http.store, |store| {
         store.flush()?;
         let compacted = store.compact_all()?;

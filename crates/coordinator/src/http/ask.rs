@@ -14,7 +14,7 @@ use super::Http;
 use super::failed::Failed;
 use super::json::Json;
 use super::params::Params;
-use super::reply::{Notes, reply};
+use super::reply::{Notes, reply, reply_at_once};
 use crate::query::{Answered, Question, When};
 
 /// Most steps of a range query, as in Prometheus.
@@ -109,7 +109,8 @@ async fn answer(
         partial,
     };
     notes.truncated(truncate(&mut value, limit));
-    reply(notes, move |json| {
+    let is_short = value.samples() <= AT_ONCE_POINTS_MAX && plan.is_empty();
+    let write = move |json: &mut Json| {
         json.object(|json| {
             write_value(json, &value);
             if with_statistics {
@@ -119,9 +120,15 @@ async fn answer(
                 write_plan(json.key("plan"), &plan);
             }
         });
-    })
-    .await
+    };
+    if is_short {
+        return reply_at_once(&notes, write);
+    }
+    reply(notes, write).await
 }
+
+/// Most points of an answer that is written where it was asked for.
+const AT_ONCE_POINTS_MAX: usize = 1000;
 
 /// Cuts a value to so many series, unless that is 0; whether there were more.
 fn truncate(value: &mut Value, limit: usize) -> bool {

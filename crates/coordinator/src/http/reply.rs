@@ -49,27 +49,33 @@ pub(super) async fn reply(
     notes: Notes,
     data: impl FnOnce(&mut Json) + Send + 'static,
 ) -> Result<Response, Failed> {
-    let written = tokio::task::spawn_blocking(move || {
-        let mut json = Json::new(ANSWER_BYTES_MAX);
-        json.object(|json| {
-            json.key("status").string("success");
-            if notes.partial {
-                json.key("isPartial").truth(true);
-            }
-            data(json.key("data"));
-            if !notes.warnings.is_empty() {
-                json.key("warnings").strings(&notes.warnings);
-            }
-            if !notes.infos.is_empty() {
-                json.key("infos").strings(&notes.infos);
-            }
-        });
-        json.finish()
+    let written = tokio::task::spawn_blocking(move || reply_at_once(&notes, data)).await;
+    written.map_err(|_source| Failed::new(Kind::Internal, "writing the answer panicked"))?
+}
+
+/// The same for data that is so short that writing it costs less than asking another thread to.
+///
+/// # Errors
+/// When the data has no room.
+pub(super) fn reply_at_once(
+    notes: &Notes,
+    data: impl FnOnce(&mut Json),
+) -> Result<Response, Failed> {
+    let mut json = Json::new(ANSWER_BYTES_MAX);
+    json.object(|json| {
+        json.key("status").string("success");
+        if notes.partial {
+            json.key("isPartial").truth(true);
+        }
+        data(json.key("data"));
+        if !notes.warnings.is_empty() {
+            json.key("warnings").strings(&notes.warnings);
+        }
+        if !notes.infos.is_empty() {
+            json.key("infos").strings(&notes.infos);
+        }
     });
-    let written = written
-        .await
-        .map_err(|_source| Failed::new(Kind::Internal, "writing the answer panicked"))?;
-    let body = written.ok_or_else(|| {
+    let body = json.finish().ok_or_else(|| {
         let why = format!("the answer has more than {ANSWER_BYTES_MAX} bytes; narrow the query");
         Failed::new(Kind::Execution, why)
     })?;

@@ -12,7 +12,7 @@ use wire::proto;
 use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
 
-use super::{Ingest, checked_hello, draining};
+use super::{Ingest, Opener, checked_hello, draining};
 use crate::config::Config;
 use crate::fleet::{Connection, Received};
 use crate::metrics::Refused;
@@ -32,6 +32,7 @@ const SLOW_DOWN: Duration = Duration::from_millis(500);
 /// A stream whose agent is known.
 pub(super) struct Stream<'a> {
     ingest: &'a Ingest,
+    opener: Opener,
     hello: Hello,
     connection: Arc<Connection>,
     /// The series of this stream's numbers; none for those that the index had no room for.
@@ -64,7 +65,7 @@ struct Pending {
 pub(super) async fn open<'a>(
     ingest: &'a Ingest,
     first: proto::SyncRequest,
-    address: String,
+    opener: Opener,
     answers: &Answers,
 ) -> Result<Stream<'a>, Status> {
     let hello = match first.message {
@@ -72,6 +73,8 @@ pub(super) async fn open<'a>(
         _ => checked_hello(None),
     };
     let hello = hello.inspect_err(|_| ingest.metrics.protocol_errors.inc())?;
+    opener.may_be(&ingest.access, hello.agent_id.as_str(), "ingest.hello")?;
+    let address = opener.address.to_string();
     let connection = Arc::new(ingest.fleet.connect(&hello, address));
     let mark = ingest.store.mark(hello.agent_id.as_str());
     let known = mark.epoch == hello.epoch.get();
@@ -93,6 +96,7 @@ pub(super) async fn open<'a>(
     send(answers, Answer::Welcome(welcome)).await?;
     Ok(Stream {
         ingest,
+        opener,
         hello,
         connection,
         dictionary: Vec::new(),
@@ -139,6 +143,8 @@ impl Stream<'_> {
         let account = Arc::clone(&self.connection);
         let superseded = account.superseded().clone();
         let hard = ingest.shutdown.hard_token();
+        let opener = self.opener.clone();
+        let refused = ingest.access.until_refused(&opener.caller);
         let ended = {
             let reads = self.read(incoming, pending, answers);
             let acknowledges = acknowledge(ingest, &account, waiting, answers);
@@ -151,6 +157,10 @@ impl Stream<'_> {
             tokio::select! {
                 ended = both => ended,
                 () = superseded.cancelled() => Err(taken_over()),
+                refusal = refused => {
+                    ingest.access.refused(opener.address, &"ingest", &refusal);
+                    Err(refusal.to_status())
+                }
                 () = hard.cancelled() => Err(draining()),
             }
         };
@@ -208,6 +218,10 @@ impl Stream<'_> {
     fn define(&mut self, definitions: &proto::SeriesDefinitions) -> Result<(), Status> {
         let list: Vec<(Labels, MetricKind)> = codec::decode_labels_list(&definitions.list)
             .map_err(|error| self.wrong(&format!("definitions that do not decode ({error})")))?;
+        for (labels, _) in &list {
+            let (access, what) = (&self.ingest.access, "ingest.series");
+            self.opener.may_be(access, labels.get("node"), what)?;
+        }
         if usize::try_from(definitions.first_ref).ok() != Some(self.dictionary.len()) {
             return Err(self.wrong("definitions that leave a gap"));
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::clock::SharedClock;
-use query::source::Budget;
+use query::source::{Budget, SourceError};
 use query::{Answer, Engine, Options};
 use series::{Matcher, Timestamp};
 use store::Store;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::StoreSource;
@@ -149,6 +150,47 @@ impl Failure {
     }
 }
 
+/// Longest expression that is answered where it was asked; one with a regular expression is not, which may
+/// take long to compile.
+const AT_ONCE_TEXT_MAX: usize = 1024;
+
+/// What a question may read.
+#[derive(Clone, Copy, Debug)]
+struct Reads {
+    series_max: u64,
+    samples_max: u64,
+}
+
+impl Reads {
+    /// As much as the configuration allows.
+    const ALL: Self = Self {
+        series_max: u64::MAX,
+        samples_max: u64::MAX,
+    };
+    /// Some tens of microseconds of work.
+    const LITTLE: Self = Self {
+        series_max: 16,
+        samples_max: 4000,
+    };
+}
+
+fn evaluate(
+    engine: &Engine,
+    source: &StoreSource,
+    question: &Question,
+    budget: &Budget,
+) -> Result<Answer, query::Error> {
+    let expression = &question.expression;
+    match question.when {
+        When::At(at) => engine.instant(source, expression, at, budget),
+        When::Range {
+            start,
+            end,
+            step_millis,
+        } => engine.range(source, expression, start, end, step_millis, budget),
+    }
+}
+
 impl Questions {
     /// Questions to `store`.
     #[must_use]
@@ -168,13 +210,14 @@ impl Questions {
         }
     }
 
-    fn engine(&self, question: &Question) -> Engine {
+    /// An engine that reads no more than `reads` says, and no more than the configuration does.
+    fn engine(&self, question: &Question, reads: Reads) -> Engine {
         let config = &self.config.borrow().query;
         let lookback = question.lookback.unwrap_or(config.lookback.as_duration());
         Engine::new(Options {
             lookback_ms: series::time::duration_millis(lookback),
-            series_max: config.series_max,
-            samples_max: config.samples_max,
+            series_max: config.series_max.min(reads.series_max),
+            samples_max: config.samples_max.min(reads.samples_max),
             steps_max: POINTS_MAX,
             explain: question.explain,
             ..Options::default()
@@ -211,26 +254,43 @@ impl Questions {
         let asked = self.clock.monotonic();
         let permit = self.permit().await?;
         let waited = self.clock.monotonic().saturating_sub(asked);
-        let engine = self.engine(&question);
+        let mut answer = match self.at_once(&question) {
+            Some(answer) => answer?,
+            None => self.elsewhere(question).await?,
+        };
+        answer.statistics.stages.insert(0, ("wait", waited));
+        Ok((answer, permit))
+    }
+
+    /// The answer, if it takes less to give it here than to ask another thread for it. A thread that
+    /// may block takes the place of this one meanwhile; the little that is read may lie on disk.
+    fn at_once(&self, question: &Question) -> Option<Result<Answer, query::Error>> {
+        let runtime = tokio::runtime::Handle::current().runtime_flavor();
+        if question.expression.len() > AT_ONCE_TEXT_MAX
+            || question.expression.contains('~')
+            || runtime != RuntimeFlavor::MultiThread
+        {
+            return None;
+        }
+        let engine = self.engine(question, Reads::LITTLE);
+        let source = StoreSource(Arc::clone(&self.store));
+        let evaluate = || evaluate(&engine, &source, question, &engine.budget());
+        match tokio::task::block_in_place(evaluate) {
+            Err(query::Error::Limit { .. } | query::Error::Source(SourceError::Limit { .. })) => {
+                None
+            }
+            answered => Some(answered),
+        }
+    }
+
+    /// The answer, from a thread that may block for as long as the question may take.
+    async fn elsewhere(&self, question: Question) -> Result<Answer, Failure> {
+        let engine = self.engine(&question, Reads::ALL);
         let budget = Arc::new(engine.budget());
         let _cancel = CancelOnDrop(Arc::clone(&budget));
         let source = StoreSource(Arc::clone(&self.store));
-        let evaluated = tokio::task::spawn_blocking(move || {
-            let expression = &question.expression;
-            let answer = match question.when {
-                When::At(at) => engine.instant(&source, expression, at, &budget),
-                When::Range {
-                    start,
-                    end,
-                    step_millis,
-                } => engine.range(&source, expression, start, end, step_millis, &budget),
-            };
-            answer.map(|mut answer| {
-                answer.statistics.stages.insert(0, ("wait", waited));
-                (answer, permit)
-            })
-        });
-        let evaluated = evaluated
+        let work = move || evaluate(&engine, &source, &question, &budget);
+        let evaluated = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_source| Failure::Panicked { what: "query" })?;
         Ok(evaluated?)

@@ -8,6 +8,7 @@
     reason = "a helper fails its test by panicking; what a run came to is printed; counts are exact"
 )]
 
+mod access;
 mod answers;
 mod exit_codes;
 mod gpu;
