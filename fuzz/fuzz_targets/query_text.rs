@@ -1,5 +1,6 @@
 //! Parsing PromQL, and evaluating what parses over a few series within small bounds: it ends, and
-//! with an answer within its bounds or an error that points into the text.
+//! with an answer within its bounds or an error that points into the text. What is printed of an
+//! expression reads as the same expression.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -7,7 +8,7 @@ use std::sync::LazyLock;
 use fuzz::{MIB, within};
 use libfuzzer_sys::fuzz_target;
 use query::testing::MemorySource;
-use query::{Answer, Engine, Error, Options, ParseError, SeriesSource, Value};
+use query::{Answer, Engine, Error, Expr, Options, ParseError, SeriesSource, Value};
 use series::{Labels, Timestamp};
 
 /// What parsing may take. A tree has no more nodes than the text has bytes; a regular expression of a
@@ -24,8 +25,9 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Err(error) = within(PARSE_BYTES_MAX, || query::parse(text)) {
-        return check_place(&error, text);
+    match within(PARSE_BYTES_MAX, || query::parse(text)) {
+        Ok(expr) => check_printed(&expr),
+        Err(error) => return check_place(&error, text),
     }
     let engine = Engine::new(Options {
         steps_max: 50,
@@ -47,6 +49,17 @@ fuzz_target!(|data: &[u8]| {
         check_answer(answer, text);
     });
 });
+
+/// What is printed is not longer than what may be read; then it reads back.
+fn check_printed(expr: &Expr) {
+    let line = expr.to_string();
+    for text in [&line, &expr.pretty()] {
+        match query::parse(text) {
+            Ok(again) => assert_eq!(again.to_string(), line, "{text}"),
+            Err(error) => assert!(text.len() > query::BYTES_MAX, "{text}: {error}"),
+        }
+    }
+}
 
 fn check_place(error: &ParseError, text: &str) {
     let place = error.position;

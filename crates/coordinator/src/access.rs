@@ -283,6 +283,9 @@ impl Access {
 
     /// Waits until a caller would no longer be let in.
     pub async fn until_refused(&self, caller: &Caller) -> Refusal {
+        if !caller.is_proven() {
+            return std::future::pending().await;
+        }
         let mut changes = self.0.changes.subscribe();
         loop {
             if let Err(refusal) = self.still(caller) {

@@ -167,10 +167,11 @@ impl Reads {
         series_max: u64::MAX,
         samples_max: u64::MAX,
     };
-    /// Some tens of microseconds of work.
+    /// Some tens of microseconds of work mostly; some tens of milliseconds at worst, for the quantile of
+    /// all samples at each of as many steps. It cannot be cancelled.
     const LITTLE: Self = Self {
         series_max: 16,
-        samples_max: 4000,
+        samples_max: 2000,
     };
 }
 
