@@ -91,6 +91,9 @@ struct InForce {
     revoked: HashSet<String>,
 }
 
+/// When each file was written last, and its length.
+type Stamps = [Option<(std::time::SystemTime, u64)>; 2];
+
 /// Where what is in force comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
@@ -142,7 +145,7 @@ impl Files {
     }
 
     /// What tells whether one of them was written.
-    fn stamps(&self) -> [Option<(std::time::SystemTime, u64)>; 2] {
+    fn stamps(&self) -> Stamps {
         [&self.tokens, &self.revoked].map(|path| {
             let metadata = std::fs::metadata(path.as_ref()?).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
@@ -162,6 +165,8 @@ impl fmt::Debug for Access {
 
 struct Shared {
     files: Files,
+    /// The files when they were read first.
+    seen: Stamps,
     in_force: RwLock<Arc<InForce>>,
     /// Counts changes of what is in force.
     changes: watch::Sender<u64>,
@@ -181,9 +186,12 @@ impl Access {
         metrics: Arc<Metrics>,
         clock: SharedClock,
     ) -> Result<Self, FileError> {
+        // Before it is read: what is written meanwhile is then read again.
+        let seen = files.stamps();
         let in_force = RwLock::new(Arc::new(files.read()?));
         Ok(Self(Arc::new(Shared {
             files,
+            seen,
             in_force,
             changes: watch::Sender::new(0),
             audit,
@@ -323,7 +331,7 @@ impl Access {
 
     /// Follows the files until the process drains. One that cannot be used changes nothing.
     pub async fn follow(self, shutdown: daemon::shutdown::Shutdown) {
-        let mut seen = self.0.files.stamps();
+        let mut seen = self.0.seen;
         loop {
             tokio::select! {
                 () = shutdown.draining() => return,

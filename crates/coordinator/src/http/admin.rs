@@ -19,9 +19,11 @@ pub(super) async fn flush(
     Extension(peer): Extension<Peer>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    http.access
-        .did(&caller, peer.address, "store.flush", String::new());
-    work(http.store, |store| {
+    let did = move || {
+        http.access
+            .did(&caller, peer.address, "store.flush", String::new());
+    };
+    work(http.store, did, |store| {
         let flushed = store.flush()?;
         Ok(json!({
             "chunks": flushed.chunks,
@@ -38,9 +40,11 @@ pub(super) async fn compact(
     Extension(peer): Extension<Peer>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    http.access
-        .did(&caller, peer.address, "store.compact", String::new());
-    work(http.store, |store| {
+    let did = move || {
+        http.access
+            .did(&caller, peer.address, "store.compact", String::new());
+    };
+    work(http.store, did, |store| {
         store.flush()?;
         let compacted = store.compact_all()?;
         Ok(json!({
@@ -56,11 +60,15 @@ pub(super) async fn compact(
 
 async fn work(
     store: Arc<Store>,
+    did: impl FnOnce(),
     work: impl FnOnce(&Store) -> Result<Value, store::Error> + Send + 'static,
 ) -> Response {
     let failed = |text: String| (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
     match tokio::task::spawn_blocking(move || work(&store)).await {
-        Ok(Ok(done)) => Json(done).into_response(),
+        Ok(Ok(done)) => {
+            did();
+            Json(done).into_response()
+        }
         Ok(Err(error)) => failed(format!("{}\n", chain(&error))),
         Err(_panicked) => failed("the work panicked\n".to_owned()),
     }
