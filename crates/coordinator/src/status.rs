@@ -49,7 +49,7 @@ impl ToStatus for query::Error {
             Self::Parse(_) | Self::Request { .. } => Code::InvalidArgument,
             Self::Limit { .. } | Self::Source(SourceError::Limit { .. }) => Code::ResourceExhausted,
             Self::Cancelled | Self::Source(SourceError::Cancelled) => Code::DeadlineExceeded,
-            Self::Source(SourceError::Read(_)) => Code::Unavailable,
+            Self::Source(SourceError::Read(_) | SourceError::NotInMemory) => Code::Unavailable,
             Self::Execution { .. } => Code::FailedPrecondition,
         };
         Status::new(code, chain(self))

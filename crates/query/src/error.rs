@@ -81,7 +81,7 @@ impl Error {
             Self::Limit { .. } | Self::Execution { .. } => ErrorType::Execution,
             Self::Source(SourceError::Limit { .. }) => ErrorType::Execution,
             Self::Cancelled | Self::Source(SourceError::Cancelled) => ErrorType::Canceled,
-            Self::Source(SourceError::Read(_)) => ErrorType::Internal,
+            Self::Source(SourceError::Read(_) | SourceError::NotInMemory) => ErrorType::Internal,
         }
     }
 
@@ -89,7 +89,7 @@ impl Error {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Source(SourceError::Read(_)) => true,
+            Self::Source(SourceError::Read(_) | SourceError::NotInMemory) => true,
             Self::Parse(_)
             | Self::Request { .. }
             | Self::Limit { .. }

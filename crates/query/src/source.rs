@@ -65,6 +65,9 @@ pub enum SourceError {
     /// The asker is gone or its deadline has passed.
     #[error("the query was cancelled")]
     Cancelled,
+    /// It was asked for what is in memory, and that is not all.
+    #[error("what the query reads is not all in memory")]
+    NotInMemory,
     /// The store failed.
     #[error("reading series")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -90,11 +90,12 @@ fn passes(labels: &Labels, matchers: &[Matcher]) -> bool {
 
 impl Store {
     /// The series that pass at least one of the selectors (all when there is none) and are in a head or
-    /// in a day that `range` touches.
+    /// in a day that `range` touches. `disk` is asked before any labels are read from disk.
     pub(crate) fn matching(
         &self,
         selectors: &[&[Matcher]],
         range: TimeRange,
+        disk: &dyn Fn() -> bool,
     ) -> Result<Matching, Error> {
         let selectors: &[&[Matcher]] = if selectors.is_empty() {
             &[&[]]
@@ -108,6 +109,9 @@ impl Store {
             let ids = each.fold(RoaringBitmap::new(), |all, ids| all | ids);
             (ids & &present, index.cold() & &present)
         };
+        if !cold_ids.is_empty() && !disk() {
+            return Err(Error::Stopped);
+        }
         let mut cold = Cold::new();
         let damaged = read_rows(&*self.engine, &cold_ids, |id, labels, kind| {
             if selectors.iter().any(|matchers| passes(&labels, matchers)) {

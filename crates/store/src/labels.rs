@@ -43,7 +43,7 @@ impl Store {
         range: TimeRange,
         limit: usize,
     ) -> Result<Listing<(Arc<Labels>, MetricKind)>, Error> {
-        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range)?;
+        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range, &|| true)?;
         let index = reading(&self.index);
         let entries = ids.iter().map(SeriesId).filter_map(|id| {
             if let Some((labels, kind)) = cold.get(&id) {
@@ -69,7 +69,7 @@ impl Store {
         range: TimeRange,
         limit: usize,
     ) -> Result<Listing<String>, Error> {
-        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range)?;
+        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range, &|| true)?;
         let index = reading(&self.index);
         let in_use = |name: &&str| index.values(name).any(|(_, with)| !with.is_disjoint(&ids));
         let hot = index.names().filter(in_use);
@@ -89,7 +89,7 @@ impl Store {
         range: TimeRange,
         limit: usize,
     ) -> Result<Listing<String>, Error> {
-        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range)?;
+        let Matching { ids, cold, .. } = self.matching(&slices(selectors), range, &|| true)?;
         let index = reading(&self.index);
         let hot = index.values(name);
         let hot = hot.filter(|(_, with)| !with.is_disjoint(&ids));

@@ -24,6 +24,11 @@ pub trait Meter: Sync {
     fn series(&self, count: u64) -> bool;
     /// So many samples will be decoded next. `false` ends the read with [`Error::Stopped`].
     fn samples(&self, count: u64) -> bool;
+    /// Something will be read that is not in our memory, which may take as long as a disk takes. `false`
+    /// ends the read with [`Error::Stopped`].
+    fn disk(&self) -> bool {
+        true
+    }
 }
 
 /// One series that was found. Series of one target share their times.
@@ -126,7 +131,7 @@ impl Store {
             ids,
             cold,
             mut damaged,
-        } = self.matching(&[matchers], range)?;
+        } = self.matching(&[matchers], range, &|| meter.disk())?;
         if !meter.series(ids.len()) {
             return Err(Error::Stopped);
         }

@@ -8,7 +8,6 @@ use query::source::{Budget, SourceError};
 use query::{Answer, Engine, Options};
 use series::{Matcher, Timestamp};
 use store::Store;
-use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::StoreSource;
@@ -167,8 +166,8 @@ impl Reads {
         series_max: u64::MAX,
         samples_max: u64::MAX,
     };
-    /// Some tens of microseconds of work mostly; some tens of milliseconds at worst, for the quantile of
-    /// all samples at each of as many steps. It cannot be cancelled.
+    /// Some tens of microseconds of work mostly, out of memory; some milliseconds at worst, for the
+    /// quantile of all samples at each of as many steps. It cannot be cancelled.
     const LITTLE: Self = Self {
         series_max: 16,
         samples_max: 2000,
@@ -263,24 +262,27 @@ impl Questions {
         Ok((answer, permit))
     }
 
-    /// The answer, if it takes less to give it here than to ask another thread for it. A thread that
-    /// may block takes the place of this one meanwhile; the little that is read may lie on disk.
+    /// The answer, if all that it needs is little and in memory: it then takes less to give it here
+    /// than to ask another thread for it.
     fn at_once(&self, question: &Question) -> Option<Result<Answer, query::Error>> {
-        let runtime = tokio::runtime::Handle::current().runtime_flavor();
-        if question.expression.len() > AT_ONCE_TEXT_MAX
-            || question.expression.contains('~')
-            || runtime != RuntimeFlavor::MultiThread
-        {
+        if question.expression.len() > AT_ONCE_TEXT_MAX || question.expression.contains('~') {
             return None;
         }
         let engine = self.engine(question, Reads::LITTLE);
-        let source = StoreSource(Arc::clone(&self.store));
-        let evaluate = || evaluate(&engine, &source, question, &engine.budget());
-        match tokio::task::block_in_place(evaluate) {
-            Err(query::Error::Limit { .. } | query::Error::Source(SourceError::Limit { .. })) => {
-                None
-            }
+        let source = self.source(true);
+        match evaluate(&engine, &source, question, &engine.budget()) {
+            Err(
+                query::Error::Limit { .. }
+                | query::Error::Source(SourceError::Limit { .. } | SourceError::NotInMemory),
+            ) => None,
             answered => Some(answered),
+        }
+    }
+
+    fn source(&self, memory_only: bool) -> StoreSource {
+        StoreSource {
+            store: Arc::clone(&self.store),
+            memory_only,
         }
     }
 
@@ -289,7 +291,7 @@ impl Questions {
         let engine = self.engine(&question, Reads::ALL);
         let budget = Arc::new(engine.budget());
         let _cancel = CancelOnDrop(Arc::clone(&budget));
-        let source = StoreSource(Arc::clone(&self.store));
+        let source = self.source(false);
         let work = move || evaluate(&engine, &source, &question, &budget);
         let evaluated = tokio::task::spawn_blocking(work)
             .await

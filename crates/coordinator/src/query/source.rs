@@ -15,18 +15,25 @@ const DAMAGED_NAMED_MAX: usize = 3;
 
 /// A [`Store`] as a [`SeriesSource`].
 #[derive(Clone, Debug)]
-pub struct StoreSource(pub Arc<Store>);
+pub struct StoreSource {
+    /// What is read.
+    pub store: Arc<Store>,
+    /// Whether a read ends with [`SourceError::NotInMemory`] where it would go to disk.
+    pub memory_only: bool,
+}
 
 /// Charges what the store reads to a budget and remembers why it stopped.
 struct Charged<'a> {
     budget: &'a Budget,
+    memory_only: bool,
     stopped: Mutex<Option<SourceError>>,
 }
 
 impl<'a> Charged<'a> {
-    fn new(budget: &'a Budget) -> Self {
+    fn new(source: &StoreSource, budget: &'a Budget) -> Self {
         Self {
             budget,
+            memory_only: source.memory_only,
             stopped: Mutex::new(None),
         }
     }
@@ -63,6 +70,11 @@ impl Meter for Charged<'_> {
     fn samples(&self, count: u64) -> bool {
         self.goes_on(self.budget.charge_samples(count))
     }
+
+    fn disk(&self) -> bool {
+        let refused = self.memory_only.then_some(SourceError::NotInMemory);
+        self.goes_on(refused.map_or(Ok(()), Err))
+    }
 }
 
 impl SeriesSource for StoreSource {
@@ -73,8 +85,8 @@ impl SeriesSource for StoreSource {
         budget: &Budget,
         each: &mut EachSeries<'_>,
     ) -> Result<Selected, SourceError> {
-        let meter = Charged::new(budget);
-        let read = self.0.select_each(matchers, range, &meter, &mut |series| {
+        let meter = Charged::new(self, budget);
+        let read = self.store.select_each(matchers, range, &meter, &mut |series| {
             let taken = each(SeriesSlice {
                 labels: series.labels,
                 times: series.times,
@@ -94,7 +106,7 @@ impl SeriesSource for StoreSource {
     }
 
     fn samples_from(&self) -> i64 {
-        self.0.samples_from_millis()
+        self.store.samples_from_millis()
     }
 
     fn windows(
@@ -104,8 +116,8 @@ impl SeriesSource for StoreSource {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<WindowSelection, SourceError> {
-        let meter = Charged::new(budget);
-        let found = meter.outcome(self.0.windows(matchers, tier, range, &meter))?;
+        let meter = Charged::new(self, budget);
+        let found = meter.outcome(self.store.windows(matchers, tier, range, &meter))?;
         let slice = |series: WindowSeries| WindowSlice {
             labels: series.labels,
             windows: series.windows,

@@ -116,6 +116,9 @@ impl Store {
             group,
             part,
         } = wanted.place;
+        if !wanted.meter.disk() {
+            return Err(Error::Stopped);
+        }
         let key = keys::chunk(partition, number, level, group, part);
         let mut rows = 0;
         let mut problems = Vec::new();
