@@ -6,10 +6,11 @@
 #   test    besides: prometheus-node-exporter (the agent's host metrics are compared with it),
 #           promtool and Python's prometheus-api-client (they query the coordinator unchanged),
 #           prometheus and vmagent (they remote-write to it), Python's prometheus-client (pages
-#           are read back with it), numpy and cramjam (the bench kit makes loads with them)
+#           are read back with it), numpy and cramjam (the bench kit makes loads with them),
+#           systemd-analyze (it judges the units in deploy/systemd)
 #
-# What only tests need goes into the cache folder and not onto the system: the Debian package of
-# node_exporter would start a service.
+# What only tests need goes into the cache folder and not onto the system, but for systemd-analyze,
+# whose libraries are systemd's own: the Debian package of node_exporter would start a service.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache="${VEDETTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vedette}"
@@ -149,6 +150,18 @@ debian_program() {
   rm -rf "$work"
 }
 
+# Installed as a whole, which starts nothing: the package brings no init (systemd-sysv does). Where that
+# cannot be, the test says that it has not checked.
+systemd_analyze() {
+  have systemd-analyze && return 0
+  local reason="systemd-analyze (it judges the units in deploy/systemd)"
+  if can_apt; then
+    apt "$reason" --no-remove systemd
+  else
+    say "$reason is missing; the test goes without"
+  fi
+}
+
 what=${1:-test}
 case "$what" in build | test) ;; *) fail "usage: tools/setup.sh [build|test]" ;; esac
 mkdir -p "$cache"
@@ -164,6 +177,7 @@ if [ "$what" = test ]; then
   debian_program prometheus promtool "it queries the coordinator's HTTP API"
   debian_program prometheus prometheus "it remote-writes to the coordinator"
   debian_program victoria-metrics vmagent "it remote-writes to the coordinator"
+  systemd_analyze
   in_venv prometheus_client/parser.py "reads our metrics pages back" prometheus-client==0.22.1
   # Without its dependencies: those are for plotting, but for these three.
   in_venv requests/api.py "for prometheus-api-client" requests dateparser httmock

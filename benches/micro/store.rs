@@ -88,9 +88,12 @@ impl Sender {
                 self.agent.clone(),
                 Mark {
                     epoch: 1,
-                    sequence: minute,
+                    first: minute,
+                    last: minute,
+                    base: 1,
                 },
             )),
+            note: None,
             generation: store.generation(),
             blocks: vec![ArrivedBlock {
                 series: ids.to_vec(),

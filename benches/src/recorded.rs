@@ -126,6 +126,7 @@ impl Node {
             batches.push(proto::Batch {
                 sequence: batches.len() as u64 + 1,
                 blocks: blocks.collect(),
+                ..proto::Batch::default()
             });
         }
         Sender {

@@ -153,6 +153,7 @@ async fn send(grpc: SocketAddr, sender: Sender) -> Result<usize> {
         agent_id: sender.node,
         epoch: 1,
         version: "bench".to_owned(),
+        oldest_sequence: 1,
         ..proto::Hello::default()
     };
     let definitions = proto::SeriesDefinitions {

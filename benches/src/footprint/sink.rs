@@ -256,11 +256,18 @@ impl Stream {
                 Ok(None)
             }
             Message::Batch(batch) => {
-                let through_sequence = batch.sequence;
+                let sequence = batch.sequence;
                 self.batch(batch)?;
-                let acknowledgement = proto::Acknowledgement { through_sequence };
+                let acknowledgement = proto::Acknowledgement {
+                    through_sequence: sequence,
+                    sequence,
+                };
                 Ok(Some(Answer::Acknowledgement(acknowledgement)))
             }
+            Message::Loss(loss) => Ok(Some(Answer::LossRecorded(proto::LossRecorded {
+                first_sequence: loss.first_sequence,
+                last_sequence: loss.last_sequence,
+            }))),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The spool with its lock and its thread: records in, records out until acknowledged.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use series::Sequences;
 use spool::{Loss, Spool};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,19 @@ pub struct Outbox {
 struct Shown {
     epoch: AtomicU64,
     pending: AtomicU64,
-    /// Whether it was said that a loss cannot be noted as told.
-    telling_fails: AtomicBool,
+    /// Sequences below are durable.
+    next: AtomicU64,
+    /// The lowest sequence of which there is a record or an untold loss.
+    oldest: AtomicU64,
+    losses: Mutex<Losses>,
+}
+
+/// Losses that the coordinator does not know.
+#[derive(Debug, Default)]
+struct Losses {
+    untold: Vec<Loss>,
+    /// What of them was logged and counted.
+    reported: Sequences,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -100,6 +112,7 @@ impl Outbox {
             fresh: Arc::default(),
             closed: CancellationToken::new(),
         };
+        outbox.report(&outbox.lock());
         outbox.measure(&outbox.lock());
         outbox
     }
@@ -140,8 +153,8 @@ impl Outbox {
         let done = tokio::task::spawn_blocking(move || {
             let mut spool = outbox.lock();
             let done = work(&mut spool);
+            outbox.report(&spool);
             outbox.measure(&spool);
-            outbox.report(&mut spool);
             done
         });
         Ok(done.await??)
@@ -151,31 +164,30 @@ impl Outbox {
         let pending = spool.pending();
         self.shown.epoch.store(spool.epoch(), Ordering::Release);
         self.shown.pending.store(pending, Ordering::Release);
+        let next = spool.synced_next_sequence();
+        let untold = spool.losses().first().map_or(next, |loss| loss.first);
+        let oldest = spool.oldest_sequence().min(untold).max(1);
+        self.shown.next.store(next, Ordering::Release);
+        self.shown.oldest.store(oldest, Ordering::Release);
         let pending = usize::try_from(pending).unwrap_or(usize::MAX);
         let bytes = usize::try_from(spool.bytes()).unwrap_or(usize::MAX);
         self.metrics.spool_pending.set_count(pending);
         self.metrics.spool_bytes.set_count(bytes);
     }
 
-    /// Says what the spool lost, once: counted and logged when the spool has noted that it is told.
-    fn report(&self, spool: &mut Spool) {
-        let losses: Vec<Loss> = spool.losses().to_vec();
-        if losses.is_empty() {
-            return;
-        }
-        if let Err(error) = spool.losses_told(&losses) {
-            if !self.shown.telling_fails.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    error = crate::chain(&error),
-                    losses = losses.len(),
-                    "the spool has lost batches; which ones is told when the disk takes a note of it"
-                );
+    /// Logs and counts what the spool lost, once.
+    fn report(&self, spool: &Spool) {
+        let mut losses = self.losses_shown();
+        losses.untold.clear();
+        losses.untold.extend_from_slice(spool.losses());
+        for loss in spool.losses() {
+            let new = losses.reported.missing(loss.first, loss.last);
+            let new: u64 = new.map(|(first, last)| last - first + 1).sum();
+            if new == 0 {
+                continue;
             }
-            return;
-        }
-        self.shown.telling_fails.store(false, Ordering::Relaxed);
-        for loss in &losses {
-            self.metrics.spool_lost.add(loss.last - loss.first + 1);
+            let _is_noted = losses.reported.insert(loss.first, loss.last);
+            self.metrics.spool_lost.add(new);
             tracing::error!(
                 first = loss.first,
                 last = loss.last,
@@ -183,6 +195,38 @@ impl Outbox {
                 "batches were lost before they were sent"
             );
         }
+    }
+
+    fn losses_shown(&self) -> std::sync::MutexGuard<'_, Losses> {
+        let losses = &self.shown.losses;
+        losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Losses that the coordinator does not know.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Loss> {
+        self.losses_shown().untold.clone()
+    }
+
+    /// The coordinator knows of a loss.
+    ///
+    /// # Errors
+    /// When the disk fails or is full; it is then told again.
+    pub async fn loss_told(&self, loss: Loss) -> Result<(), Error> {
+        self.work(move |spool| spool.losses_told(&[loss])).await
+    }
+
+    /// The lowest sequence of which there is a record or a loss that the coordinator does not know; the
+    /// next, when there is none.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.shown.oldest.load(Ordering::Acquire)
+    }
+
+    /// The sequence after the last durable one.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.shown.next.load(Ordering::Acquire)
     }
 
     /// Puts records in and makes them durable with one sync. One that is refused does not keep the

@@ -1,6 +1,7 @@
 //! The bulk lane: batches of the spool to the coordinator, in order, again until acknowledged.
 
 mod dictionary;
+mod lanes;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use daemon::backoff::Backoff;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
+use series::Sequences;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,6 +26,7 @@ use wire::proto::sync_response::Message as Answer;
 use crate::families::Families;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use lanes::Lanes;
 use stream::Stream;
 
 /// The first wait after a failure, and the longest.
@@ -69,6 +72,7 @@ impl Identity {
             labels: self.labels.clone(),
             version: daemon::version::VERSION.to_owned(),
             wall_millis: self.clock.wall_millis(),
+            oldest_sequence: self.outbox.oldest(),
         }
     }
 }
@@ -194,11 +198,13 @@ impl Bulk {
             version = welcome.version,
             "connected to the coordinator"
         );
-        self.know_durable(welcome.last_durable_sequence).await?;
+        let settled = settled(&welcome)?;
+        self.know_settled(&settled).await?;
         if self.outbox.pending() == 0 {
             *useful = true;
         }
-        let mut stream = Stream::new(self, requests, welcome.last_durable_sequence, useful);
+        let lanes = Lanes::new(settled, self.outbox.next());
+        let mut stream = Stream::new(self, requests, lanes, useful);
         if let Some(settings) = welcome.settings {
             stream.settle(&settings);
         }
@@ -208,18 +214,14 @@ impl Bulk {
     /// Takes note of what the coordinator has. When that is more than this spool gave out, its
     /// numbers mean something else there, and those that it would give out next would be taken for
     /// batches sent again: it begins a new epoch.
-    async fn know_durable(&self, sequence: u64) -> Result<(), Ended> {
-        if sequence == 0 {
-            return Ok(());
+    async fn know_settled(&self, settled: &Sequences) -> Result<(), Ended> {
+        let (durable, last) = (settled.last(), self.outbox.next().saturating_sub(1));
+        if durable <= last {
+            return match settled.through() {
+                0 => Ok(()),
+                through => Ok(self.outbox.acknowledge(through).await?),
+            };
         }
-        let error = match self.outbox.acknowledge(sequence).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let crate::outbox::Error::Spool(spool::Error::NeverGiven { got, last }) = &error else {
-            return Err(error.into());
-        };
-        let (durable, last) = (*got, *last);
         let old = self.outbox.epoch();
         let wish = self.identity.clock.wall_millis().max(1).cast_unsigned();
         let epoch = self.outbox.begin_epoch(wish).await?;
@@ -235,6 +237,14 @@ impl Bulk {
         );
         Err(Ended::NewEpoch)
     }
+}
+
+/// What the coordinator says it has settled.
+fn settled(welcome: &proto::Welcome) -> Result<Sequences, Ended> {
+    let beyond = welcome.durable_beyond.iter();
+    let beyond = beyond.map(|range| (range.first, range.last)).collect();
+    Sequences::from_parts(welcome.last_durable_sequence, beyond)
+        .ok_or(Ended::Protocol("that it has ranges that are none"))
 }
 
 #[cfg(test)]

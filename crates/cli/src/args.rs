@@ -18,6 +18,7 @@ Examples:
   vedette query --start -1h 'rate(node_cpu_seconds_total{mode=\"idle\"}[5m])'
   vedette query --format json --time 2026-01-31T12:00:00Z up
   vedette ca init && vedette ca issue node-1     certificates for agents and their coordinator
+  vedette gaps --start -1d node-1                which minutes of a node are there, and why not
   vedette doctor                                 what is wrong, and how to mend it
   source <(vedette completions bash)
 
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     },
     /// List what happened on the nodes, newest first
     Events(EventsArgs),
+    /// Say which minutes of a node are known, which are lost and why
+    Gaps(GapsArgs),
     /// List what was done and what was refused, by whom, newest first
     Audit(AuditArgs),
     /// Make an authority of your own, and certificates for the coordinator and its callers
@@ -245,6 +248,34 @@ pub(crate) struct EventsArgs {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
     /// How to print them.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ListFormat,
+}
+
+/// Arguments of `gaps`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GapsArgs {
+    /// The node, by the id of its agent.
+    pub(crate) node: String,
+    /// From this minute on: -1h, RFC 3339 or Unix seconds.
+    #[arg(
+        long,
+        value_parser = times::moment,
+        allow_hyphen_values = true,
+        default_value = "-1h",
+        value_name = "TIME"
+    )]
+    pub(crate) start: Moment,
+    /// To this minute, inside.
+    #[arg(
+        long,
+        value_parser = times::moment,
+        allow_hyphen_values = true,
+        default_value = "now",
+        value_name = "TIME"
+    )]
+    pub(crate) end: Moment,
+    /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ListFormat,
 }

@@ -159,6 +159,7 @@ fn node_json(node: &Node, now: i64) -> Value {
         "newest_sample": time_json(node.newest_sample_millis),
         "freshness_millis": since(node.newest_sample_millis, now),
         "last_durable_sequence": node.last_durable_sequence,
+        "missing_batches": node.missing_batches,
         "series": node.series,
         "samples_total": node.samples_total,
         "batches_total": node.batches_total,

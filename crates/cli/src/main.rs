@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod doctor;
 mod fleet;
+mod gaps;
 mod number;
 mod output;
 mod programs;
@@ -57,6 +58,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Query(query) => query::run(&coordinator()?, query).await?,
         Command::Nodes { format } => fleet::nodes(&coordinator()?, format).await?,
         Command::Events(events) => fleet::events(&coordinator()?, &events).await?,
+        Command::Gaps(gaps) => gaps::run(&coordinator()?, &gaps).await?,
         Command::Audit(audit) => audit::run(&coordinator()?, &audit).await?,
         Command::Ca(command) => ca::run(&command)?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,

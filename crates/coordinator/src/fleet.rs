@@ -1,5 +1,7 @@
 //! Who is there, since when, and how fresh their data is.
 
+mod api;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,13 +9,12 @@ use daemon::clock::SharedClock;
 use serde::{Deserialize, Serialize};
 use store::{StateRow, Store};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
 use wire::ingest::{AgentId, Hello};
 use wire::proto;
-use wire::proto::fleet_service_server::FleetService;
 
-use crate::events::{Events, LISTING_MAX};
-use crate::status::ToStatus;
+use crate::events::Events;
+
+pub use api::FleetApi;
 
 /// State space of nodes. Never reused for anything else.
 const SPACE: u8 = 1;
@@ -198,6 +199,7 @@ impl Fleet {
 
     fn describe(&self, agent: &AgentId, node: &Node) -> proto::Node {
         let kept = node.kept.clone();
+        let settled = self.store.settled(agent.as_str()).sequences;
         proto::Node {
             agent_id: agent.as_str().to_owned(),
             labels: kept.labels,
@@ -208,7 +210,11 @@ impl Fleet {
             connected_since_millis: kept.connected_since_millis,
             last_message_millis: kept.last_message_millis,
             newest_sample_millis: kept.newest_sample_millis,
-            last_durable_sequence: self.store.mark(agent.as_str()).sequence,
+            last_durable_sequence: settled.through(),
+            missing_batches: settled
+                .missing(1, settled.last())
+                .map(|(first, last)| last - first + 1)
+                .sum(),
             series: node.series,
             samples_total: node.samples,
             batches_total: node.batches,
@@ -255,6 +261,13 @@ impl Connection {
         }
     }
 
+    /// Takes note of how far the agent's clock is off ours.
+    pub fn clock_offset(&self, offset_millis: i64) {
+        if let Some(node) = self.fleet.lock().nodes.get_mut(&self.agent) {
+            node.kept.clock_offset_millis = offset_millis;
+        }
+    }
+
     /// Done when another stream of the same agent has taken over.
     #[must_use]
     pub fn superseded(&self) -> &CancellationToken {
@@ -277,64 +290,5 @@ impl Drop for Connection {
         }
         node.stream = None;
         node.dirty = true;
-    }
-}
-
-/// The gRPC face of [`Fleet`].
-#[derive(Clone, Debug)]
-pub struct FleetApi(pub Fleet);
-
-#[tonic::async_trait]
-impl FleetService for FleetApi {
-    async fn list_nodes(
-        &self,
-        _: Request<proto::ListNodesRequest>,
-    ) -> Result<Response<proto::ListNodesResponse>, Status> {
-        Ok(Response::new(proto::ListNodesResponse {
-            nodes: self.0.list(),
-        }))
-    }
-
-    async fn get_summary(
-        &self,
-        _: Request<proto::GetSummaryRequest>,
-    ) -> Result<Response<proto::GetSummaryResponse>, Status> {
-        Ok(Response::new(self.0.summary()))
-    }
-
-    async fn list_events(
-        &self,
-        request: Request<proto::ListEventsRequest>,
-    ) -> Result<Response<proto::ListEventsResponse>, Status> {
-        let request = request.into_inner();
-        let limit = match request.limit {
-            0 => 100,
-            limit => usize::try_from(limit).unwrap_or(LISTING_MAX),
-        };
-        let events = self.0.events.clone();
-        let listed = tokio::task::spawn_blocking(move || {
-            let agent = Some(request.agent_id.as_str()).filter(|agent| !agent.is_empty());
-            events.list(agent, request.since_millis, limit)
-        });
-        let listed = listed
-            .await
-            .map_err(|_source| Status::internal("the listing panicked"))?;
-        let events = listed.map_err(|error| error.to_status())?;
-        let events = events
-            .into_iter()
-            .map(|event| proto::RecordedEvent {
-                agent_id: event.agent_id,
-                recorded_millis: event.recorded_millis,
-                event: Some(proto::Event {
-                    id: event.id,
-                    at_millis: event.at_millis,
-                    kind: event.kind,
-                    severity: event.severity,
-                    summary: event.summary,
-                    labels: event.labels,
-                }),
-            })
-            .collect();
-        Ok(Response::new(proto::ListEventsResponse { events }))
     }
 }

@@ -1,6 +1,8 @@
 //! The streams of the agents: the bulk lane (`Sync`) and the urgent lane (`Urgent`).
 
+mod skew;
 mod stream;
+mod take;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

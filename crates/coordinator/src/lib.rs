@@ -15,12 +15,14 @@
 pub mod access;
 pub mod admin;
 pub mod config;
+pub mod coverage;
 pub mod events;
 pub mod families;
 pub mod fleet;
 pub mod health;
 pub mod http;
 pub mod ingest;
+pub mod losses;
 pub mod metrics;
 pub mod net;
 pub mod query;

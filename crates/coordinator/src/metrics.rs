@@ -8,6 +8,7 @@ use daemon::metrics::{
 use store::Store;
 
 use crate::access::Refusal;
+use crate::losses;
 
 /// Why a batch was not taken in. Everything dropped is counted with one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +53,8 @@ pub struct Metrics {
     pub duplicates: Counter,
     /// Batches refused, by [`Refused`].
     pub refused: [Counter; 3],
-    /// Batches that never came: sequences that an agent skipped, because it lost them.
-    pub missing: Counter,
+    /// Batches that never came and never will, by [`losses::REASONS`].
+    pub lost: [Counter; losses::REASONS.len()],
     /// Times that an agent was told to wait.
     pub slowed: Counter,
     /// Streams ended because of what the agent said.
@@ -110,6 +111,13 @@ impl Metrics {
                 .counter("vedette_coordinator_refused_batches_total", help, &labels)
                 .expect(VALID)
         });
+        let lost = losses::REASONS.map(|reason| {
+            let help = "Batches that agents made and that will never come, by reason.";
+            let labels = [("reason", reason)];
+            registry
+                .counter("vedette_coordinator_lost_batches_total", help, &labels)
+                .expect(VALID)
+        });
         let write_refused_samples = remote::Reason::ALL.map(|reason| {
             let help = "Samples of remote write that were refused, by reason.";
             let labels = [("reason", reason.as_str())];
@@ -153,10 +161,7 @@ impl Metrics {
                 "Batches that had been taken in before.",
             ),
             refused,
-            missing: counter(
-                "vedette_coordinator_missing_batches_total",
-                "Sequences that agents skipped because they lost the batches.",
-            ),
+            lost,
             slowed: counter(
                 "vedette_coordinator_slowed_total",
                 "Times that an agent was told to wait.",
@@ -229,6 +234,13 @@ impl Metrics {
             Refused::UnknownSeries => &self.refused[1],
             Refused::TimeOutOfRange => &self.refused[2],
         }
+    }
+
+    /// The counter of batches lost for one of [`losses::REASONS`].
+    #[must_use]
+    pub fn lost(&self, reason: &str) -> &Counter {
+        let at = losses::REASONS.iter().position(|known| *known == reason);
+        &self.lost[at.unwrap_or(0)]
     }
 
     /// Adds what the store knows of itself.

@@ -30,6 +30,17 @@ pub struct Writer {
     jobs: mpsc::Sender<Job>,
 }
 
+/// How much waits for the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// No more than a quarter of the queue is taken.
+    Light,
+    /// More than a quarter: what is old should wait.
+    Filling,
+    /// More than half: whoever can wait should.
+    Busy,
+}
+
 /// The writer is gone: the process is going down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the writer has stopped")]
@@ -54,10 +65,18 @@ impl Writer {
         Self { jobs }
     }
 
-    /// Whether more than half of the queue is taken: whoever can wait should.
+    /// How much waits for it.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.jobs.capacity() < self.jobs.max_capacity() / 2
+    pub fn load(&self) -> Load {
+        let free = self.jobs.capacity();
+        let most = self.jobs.max_capacity();
+        if free < most / 2 {
+            Load::Busy
+        } else if free < most - most / 4 {
+            Load::Filling
+        } else {
+            Load::Light
+        }
     }
 
     /// Hands over an arrival; waits while the queue is full. The verdict comes when it is durable.
@@ -139,7 +158,7 @@ fn count(metrics: &Metrics, verdict: &Verdict, samples: u64) {
             metrics.samples.add(samples);
         }
         Ok(Outcome::Duplicate) => metrics.duplicates.inc(),
-        Ok(Outcome::StaleSeries) | Err(_) => {}
+        Ok(Outcome::StaleSeries | Outcome::Scattered) | Err(_) => {}
     }
 }
 

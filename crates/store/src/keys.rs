@@ -112,7 +112,7 @@ pub fn windows_of(tier: u8, partition: u32) -> Vec<u8> {
     key
 }
 
-/// Key of an agent's high-water mark.
+/// Key of what is settled of an agent.
 #[must_use]
 pub fn mark(agent: &str) -> Vec<u8> {
     [b"mark/", agent.as_bytes()].concat()

@@ -5,7 +5,7 @@
 //!
 //! 1. [`Store::define`] gives label sets their ids.
 //! 2. [`Store::commit`] writes batches to the journal, an agent's *as received*, together with its
-//!    new high-water mark and new series rows, in one synced write, and puts their samples into the
+//!    settled sequences and new series rows, in one synced write, and puts their samples into the
 //!    head. Many batches in one call share one sync.
 //! 3. [`Store::flush`] writes the head as a run of chunks and drops the journal behind it;
 //!    [`Store::compact`] merges small runs into large ones, packed as small as can be, with their
@@ -46,6 +46,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
 use engine::{Engine, EngineError};
+use series::Sequences;
 
 pub use codec::Samples;
 pub use compact::Compacted;
@@ -56,7 +57,7 @@ pub use read::{Meter, Selected, Selection};
 pub use retain::Retained;
 pub use state::StateRow;
 pub use windows::{FoundWindows, KEPT_TIERS, WindowSeries};
-pub use write::{Arrival, ArrivedBlock, Defined, Outcome};
+pub use write::{Arrival, ArrivedBlock, Defined, Note, Outcome};
 
 /// Number of a series in this store. Given by [`Store::define`], never by anyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,13 +115,26 @@ impl Error {
     }
 }
 
-/// Which life of which agent's numbering a mark belongs to.
+/// The place of an arrival in its agent's numbering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The life of the agent's spool.
     pub epoch: u64,
-    /// The highest sequence that is durable.
-    pub sequence: u64,
+    /// Its sequence; the first, when it stands for several of which there is nothing more to come.
+    pub first: u64,
+    /// The last, inside.
+    pub last: u64,
+    /// In an epoch that is new here, sequences below this were settled in an earlier one.
+    pub base: u64,
+}
+
+/// What of an agent's numbering is settled here: durable, or known to be lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The life of the agent's spool.
+    pub epoch: u64,
+    /// The sequences.
+    pub sequences: Sequences,
 }
 
 /// Counters since the store was opened, and sizes now.
@@ -215,8 +229,8 @@ pub struct Store {
     journal: Mutex<Journal>,
     /// Held from reading a day to having written it and put it in its place.
     changing_days: Mutex<()>,
-    /// What is durable of each agent.
-    marks: Mutex<HashMap<String, Mark>>,
+    /// What is settled of each agent.
+    marks: Mutex<HashMap<String, Settled>>,
     index: RwLock<index::Index>,
     staged: Mutex<Staged>,
     groups: RwLock<groups::Groups>,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
 use roaring::RoaringBitmap;
+use series::Sequences;
 
 use crate::columns::Columns;
 use crate::compact::Leftovers;
@@ -15,7 +16,7 @@ use crate::head::Head;
 use crate::index::Index;
 use crate::runs::{Day, Days, RUN_NUMBER_MAX};
 use crate::{
-    Counters, Error, Heads, Journal, Mark, SeriesId, Staged, Store, cold, journal, keys, locked,
+    Counters, Error, Heads, Journal, SeriesId, Settled, Staged, Store, cold, journal, keys, locked,
     reading, upgrade, writing,
 };
 
@@ -278,7 +279,7 @@ fn read_days(engine: &dyn Engine, recovery: &mut Recovery) -> Result<Days, Error
     Ok(days)
 }
 
-fn read_marks(engine: &dyn Engine) -> Result<HashMap<String, Mark>, Error> {
+fn read_marks(engine: &dyn Engine) -> Result<HashMap<String, Settled>, Error> {
     let mut marks = HashMap::new();
     engine
         .scan(
@@ -299,17 +300,25 @@ fn read_marks(engine: &dyn Engine) -> Result<HashMap<String, Mark>, Error> {
     Ok(marks)
 }
 
-/// A mark as its row: epoch and sequence, big-endian.
-pub(crate) fn encode_mark(mark: Mark) -> Vec<u8> {
-    [mark.epoch.to_be_bytes(), mark.sequence.to_be_bytes()].concat()
+/// What is settled as its row, of big-endian numbers: the epoch, the last sequence before the first
+/// hole, then first and last of each range beyond it.
+pub(crate) fn encode_mark(settled: &Settled) -> Vec<u8> {
+    let Settled { epoch, sequences } = settled;
+    let beyond = sequences.beyond().iter();
+    let beyond = beyond.flat_map(|(first, last)| [*first, *last]);
+    let numbers = [*epoch, sequences.through()].into_iter().chain(beyond);
+    numbers.flat_map(u64::to_be_bytes).collect()
 }
 
-fn decode_mark(row: &[u8]) -> Option<Mark> {
-    let (epoch, rest) = row.split_first_chunk::<8>()?;
-    let sequence = rest.first_chunk::<8>()?;
-    Some(Mark {
-        epoch: u64::from_be_bytes(*epoch),
-        sequence: u64::from_be_bytes(*sequence),
+fn decode_mark(row: &[u8]) -> Option<Settled> {
+    let (numbers, rest) = row.as_chunks::<8>();
+    let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_be_bytes).collect();
+    let ([epoch, through], beyond) = numbers.split_first_chunk::<2>()?;
+    let (beyond, odd) = beyond.as_chunks::<2>();
+    let beyond = beyond.iter().map(|[first, last]| (*first, *last)).collect();
+    (rest.is_empty() && odd.is_empty()).then_some(Settled {
+        epoch: *epoch,
+        sequences: Sequences::from_parts(*through, beyond)?,
     })
 }
 

@@ -67,25 +67,45 @@ impl Store {
         start: &[u8],
         limit: usize,
     ) -> Result<Vec<StateRow>, Error> {
+        self.scan_state_while(space, start, limit, &|_| true)
+    }
+
+    /// Rows of one space whose keys begin with `prefix`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn scan_state_under(
+        &self,
+        space: u8,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<StateRow>, Error> {
+        self.scan_state_while(space, prefix, limit, &|key| key.starts_with(prefix))
+    }
+
+    fn scan_state_while(
+        &self,
+        space: u8,
+        start: &[u8],
+        limit: usize,
+        goes_on: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<StateRow>, Error> {
         let mut rows = Vec::new();
+        let start = keys::state(space, start);
         let end = [space.saturating_add(1)];
+        let mut each = |key: &[u8], value: &[u8]| {
+            let key = key.get(1..).unwrap_or_default();
+            if rows.len() == limit || !goes_on(key) {
+                return ControlFlow::Break(());
+            }
+            rows.push(StateRow {
+                key: key.to_vec(),
+                value: value.to_vec(),
+            });
+            ControlFlow::Continue(())
+        };
         self.engine
-            .scan(
-                Family::State,
-                &keys::state(space, start),
-                &end,
-                &mut |key, value| {
-                    if rows.len() == limit {
-                        return ControlFlow::Break(());
-                    }
-                    let key = key.get(1..).unwrap_or_default().to_vec();
-                    rows.push(StateRow {
-                        key,
-                        value: value.to_vec(),
-                    });
-                    ControlFlow::Continue(())
-                },
-            )
+            .scan(Family::State, &start, &end, &mut each)
             .map_err(engine_error("scanning state rows"))?;
         Ok(rows)
     }

@@ -7,6 +7,7 @@ mod disk;
 mod dropped;
 mod golden;
 mod model;
+mod settled;
 mod unpacked;
 
 use std::sync::Arc;
@@ -60,11 +61,25 @@ fn block(times: &[i64], columns: &[&[f64]]) -> Block {
     }
 }
 
+fn mark(epoch: u64, sequence: u64) -> Mark {
+    Mark {
+        epoch,
+        first: sequence,
+        last: sequence,
+        base: 1,
+    }
+}
+
+fn through(store: &Store) -> u64 {
+    store.settled("a").sequences.through()
+}
+
 fn arrival(store: &Store, agent: &str, sequence: u64, ids: &[SeriesId], block: &Block) -> Arrival {
     let mut received = Vec::new();
     codec::encode_block(block, &mut received);
     Arrival {
-        mark: Some((agent.to_owned(), Mark { epoch: 1, sequence })),
+        mark: Some((agent.to_owned(), mark(1, sequence))),
+        note: None,
         generation: store.generation(),
         samples: Samples::default(),
         blocks: vec![ArrivedBlock {
@@ -120,13 +135,8 @@ fn what_was_committed_is_read_before_and_after_restart_and_flush() {
     let (store, recovery) = open(&engine);
     assert_eq!((recovery.batches, recovery.samples), (0, 0));
     assert_eq!(read(&store, "up", TimeRange::ALL), expected);
-    assert_eq!(
-        store.mark("a"),
-        Mark {
-            epoch: 1,
-            sequence: 1
-        }
-    );
+    let settled = store.settled("a");
+    assert_eq!((settled.epoch, settled.sequences.last()), (1, 1));
     let middle = TimeRange::new(Timestamp::from_millis(1500), Timestamp::from_millis(2000));
     assert_eq!(read(&store, "up", middle)[0].1, [(2000, 1.0)]);
 }
@@ -171,13 +181,7 @@ fn a_batch_sent_again_counts_once_and_a_new_epoch_starts_over() {
         store.commit(vec![again.clone()]).unwrap(),
         [Outcome::Duplicate]
     );
-    again.mark = Some((
-        "a".to_owned(),
-        Mark {
-            epoch: 2,
-            sequence: 1,
-        },
-    ));
+    again.mark = Some(("a".to_owned(), mark(2, 1)));
     assert_eq!(store.commit(vec![again]).unwrap(), [Outcome::Taken]);
     assert_eq!(store.statistics().samples_total, 2);
     assert_eq!(store.statistics().duplicate_batches_total, 2);
@@ -408,14 +412,14 @@ fn a_damaged_day_row_is_set_aside_and_costs_no_chunk() {
 }
 
 #[test]
-fn a_batch_without_blocks_moves_the_mark() {
+fn a_batch_without_blocks_settles_its_sequence() {
     let engine = Arc::new(Memory::default());
     let (store, _) = open(&engine);
-    let mut empty = arrival(&store, "a", 4, &[], &Block::default());
+    let mut empty = arrival(&store, "a", 1, &[], &Block::default());
     empty.blocks.clear();
     assert_eq!(store.commit(vec![empty]).unwrap(), [Outcome::Taken]);
     drop(store);
-    assert_eq!(open(&engine).0.mark("a").sequence, 4);
+    assert_eq!(through(&open(&engine).0), 1);
 }
 
 #[test]
@@ -564,7 +568,7 @@ fn after_a_failed_write_nothing_more_is_taken() {
     engine.fails.store(false, Ordering::Relaxed);
     let again = store.commit(vec![arrival(&store, "a", 1, &ids, &one)]);
     assert!(matches!(again, Err(Error::Poisoned)));
-    assert_eq!(store.mark("a").sequence, 0);
+    assert_eq!(through(&store), 0);
     let (store, _) = Store::open(Box::new(engine)).unwrap();
     assert_eq!(store.statistics().series, 0);
 }

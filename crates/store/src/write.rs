@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use codec::Samples;
-use series::{Block, Labels, MetricKind};
+use series::{Block, Labels, MetricKind, Sequences};
 
 use crate::engine::{Batch, Durability, Family};
 use crate::groups::Stretch;
 use crate::open::{encode_mark, engine_error};
-use crate::{Error, Mark, SeriesId, Store, journal, keys, locked, reading, writing};
+use crate::{Error, Mark, SeriesId, Settled, Store, journal, keys, locked, reading, writing};
 
 /// One batch, checked and decoded.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +18,26 @@ pub struct Arrival {
     /// Name of the agent and the batch's place in its numbering; none for a sender that numbers
     /// nothing.
     pub mark: Option<(String, Mark)>,
+    /// What is written beside it of those of its sequences that were not settled before.
+    pub note: Option<Note>,
     /// [`Store::generation`] from before its series were defined.
     pub generation: u64,
     /// Its blocks.
     pub blocks: Vec<ArrivedBlock>,
     /// Samples that came one by one, under the numbers of their [`SeriesId`]s.
     pub samples: Samples,
+}
+
+/// A row of a state space for each range of sequences. Its key is `key`, then the first and the last
+/// sequence, big-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The space.
+    pub space: u8,
+    /// How its key begins.
+    pub key: Vec<u8>,
+    /// What it holds.
+    pub value: Vec<u8>,
 }
 
 /// One block of an [`Arrival`]. `received` is the encoding of `block`; there are as many series as
@@ -70,6 +84,8 @@ pub enum Outcome {
     Duplicate,
     /// Some of its series were dropped since they were defined: define them anew.
     StaleSeries,
+    /// Its sequence would make more holes than are kept; send first what is missing.
+    Scattered,
 }
 
 impl Store {
@@ -118,14 +134,14 @@ impl Store {
         self.index_bytes_max.store(bytes, Ordering::Release);
     }
 
-    /// The high-water mark of an agent: what it has sent that is durable here.
+    /// What is settled of an agent's numbering.
     #[must_use]
-    pub fn mark(&self, agent: &str) -> Mark {
-        locked(&self.marks).get(agent).copied().unwrap_or_default()
+    pub fn settled(&self, agent: &str) -> Settled {
+        locked(&self.marks).get(agent).cloned().unwrap_or_default()
     }
 
-    /// Makes batches durable, all of them with one sync, and their samples readable. A batch at or
-    /// below its agent's mark was taken before and is not taken again. Returns when everything that
+    /// Makes batches durable, all of them with one sync, and their samples readable. A batch whose
+    /// sequence is settled is not taken again. Returns when everything that
     /// was passed is durable, with one outcome for each arrival.
     ///
     /// # Errors
@@ -137,16 +153,13 @@ impl Store {
         }
         let mut journal = locked(&self.journal);
         let mut batch = Batch::default();
-        let mut marks: HashMap<String, Mark> = HashMap::new();
+        let mut marks: HashMap<String, Settled> = HashMap::new();
         let mut outcomes = Vec::with_capacity(arrivals.len());
         let mut taken = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
-            let outcome = self.judge(&arrival, &marks);
+            let outcome = self.judge(&arrival, &mut marks, &mut batch);
             outcomes.push(outcome);
             if outcome == Outcome::Taken {
-                if let Some((agent, mark)) = &arrival.mark {
-                    marks.insert(agent.clone(), *mark);
-                }
                 taken.push(self.place(arrival));
             }
         }
@@ -160,8 +173,8 @@ impl Store {
             batch.put(Family::Journal, keys::journal(position), record);
             position += 1;
         }
-        for (agent, mark) in &marks {
-            batch.put(Family::Meta, keys::mark(agent), encode_mark(*mark));
+        for (agent, settled) in &marks {
+            batch.put(Family::Meta, keys::mark(agent), encode_mark(settled));
         }
         self.put_staged(&mut batch);
         if batch.ops.is_empty() {
@@ -191,17 +204,35 @@ impl Store {
         Ok(outcomes)
     }
 
-    fn judge(&self, arrival: &Arrival, marks: &HashMap<String, Mark>) -> Outcome {
-        if let Some((agent, mark)) = &arrival.mark {
-            let durable = marks
-                .get(agent)
-                .copied()
-                .unwrap_or_else(|| self.mark(agent));
-            if durable.epoch == mark.epoch && mark.sequence <= durable.sequence {
-                self.counters
-                    .duplicate_batches
-                    .fetch_add(1, Ordering::Relaxed);
+    /// What becomes of an arrival. If it is taken, its sequences count as settled in `marks`, and its note
+    /// is in `batch`.
+    fn judge(
+        &self,
+        arrival: &Arrival,
+        marks: &mut HashMap<String, Settled>,
+        batch: &mut Batch,
+    ) -> Outcome {
+        let mut settled = arrival.mark.as_ref().map(|(agent, mark)| {
+            let known = marks.get(agent).cloned();
+            let known = known.unwrap_or_else(|| self.settled(agent));
+            if known.epoch == mark.epoch {
+                return known;
+            }
+            Settled {
+                epoch: mark.epoch,
+                sequences: Sequences::up_to(mark.base.saturating_sub(1)),
+            }
+        });
+        let mut new: Vec<(u64, u64)> = Vec::new();
+        if let (Some((_, mark)), Some(settled)) = (&arrival.mark, &mut settled) {
+            new.extend(settled.sequences.missing(mark.first, mark.last));
+            if new.is_empty() {
+                let counter = &self.counters.duplicate_batches;
+                counter.fetch_add(1, Ordering::Relaxed);
                 return Outcome::Duplicate;
+            }
+            if !settled.sequences.insert(mark.first, mark.last) {
+                return Outcome::Scattered;
             }
         }
         // Ids are never given again, so an id that is there is the one that was meant.
@@ -213,6 +244,16 @@ impl Store {
             if !ids.all(|id| index.contains(id)) {
                 return Outcome::StaleSeries;
             }
+        }
+        if let Some(note) = &arrival.note {
+            for (first, last) in new {
+                let key = [&*note.key, &first.to_be_bytes(), &last.to_be_bytes()].concat();
+                let key = keys::state(note.space, &key);
+                batch.put(Family::State, key, note.value.clone());
+            }
+        }
+        if let (Some((agent, _)), Some(settled)) = (&arrival.mark, settled) {
+            marks.insert(agent.clone(), settled);
         }
         Outcome::Taken
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use series::limits::BLOCK_COLUMNS_MAX;
@@ -20,6 +21,9 @@ pub const EVENT_LABELS_MAX: usize = 32;
 pub const EVENT_KINDS: [&str; 4] = ["gpu_xid", "collector_down", "collector_up", "agent_started"];
 /// How bad an event may be.
 pub const EVENT_SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
+
+/// Why an agent may have lost batches.
+pub const LOSS_REASONS: [&str; 4] = ["full", "damaged", "missing", "undecodable"];
 
 const AGENT_ID_BYTES_MAX: usize = 128;
 const EVENT_ID_BYTES_MAX: usize = 64;
@@ -113,6 +117,8 @@ pub struct Hello {
     pub version: String,
     /// Its wall clock, in milliseconds since the Unix epoch.
     pub wall_millis: i64,
+    /// The lowest sequence that it can still say something of.
+    pub oldest_sequence: NonZeroU64,
 }
 
 impl TryFrom<proto::Hello> for Hello {
@@ -136,6 +142,11 @@ impl TryFrom<proto::Hello> for Hello {
             labels: hello.labels,
             version: hello.version,
             wall_millis: hello.wall_millis,
+            oldest_sequence: NonZeroU64::new(hello.oldest_sequence).ok_or(
+                ProtocolError::Missing {
+                    field: "oldest_sequence",
+                },
+            )?,
         })
     }
 }
@@ -166,6 +177,10 @@ pub struct Batch {
     pub sequence: NonZeroU64,
     /// Its blocks.
     pub blocks: Vec<Block>,
+    /// Whether it was missed and newer ones go before it.
+    pub backfill: bool,
+    /// The agent's clocks as it was sent.
+    pub clocks: Option<proto::Clocks>,
 }
 
 /// A block of a [`Batch`].
@@ -204,7 +219,45 @@ impl TryFrom<proto::Batch> for Batch {
                 columns: block.columns,
             })
             .collect();
-        Ok(Self { sequence, blocks })
+        Ok(Self {
+            sequence,
+            blocks,
+            backfill: batch.backfill,
+            clocks: batch.clocks,
+        })
+    }
+}
+
+/// A checked [`proto::Loss`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The sequences, both ends inside.
+    pub sequences: RangeInclusive<u64>,
+    /// One of [`LOSS_REASONS`].
+    pub reason: String,
+    /// Times of the first and the last sample, in milliseconds since the Unix epoch, if they are known.
+    pub span: Option<(i64, i64)>,
+}
+
+impl TryFrom<proto::Loss> for Loss {
+    type Error = ProtocolError;
+    fn try_from(loss: proto::Loss) -> Result<Self, ProtocolError> {
+        let (first, last) = (loss.first_sequence, loss.last_sequence);
+        if first == 0 || last < first || last == u64::MAX {
+            return Err(invalid("loss.last_sequence", "is before the first"));
+        }
+        if !LOSS_REASONS.contains(&loss.reason.as_str()) {
+            return Err(invalid("loss.reason", "is not a known reason"));
+        }
+        let (from, to) = (loss.first_millis, loss.last_millis);
+        if to < from {
+            return Err(invalid("loss.last_millis", "is before the first"));
+        }
+        Ok(Self {
+            sequences: first..=last,
+            reason: loss.reason,
+            span: (to > 0).then_some((from, to)),
+        })
     }
 }
 
@@ -280,6 +333,7 @@ mod tests {
             protocol: crate::PROTOCOL,
             agent_id: "node-1".to_owned(),
             epoch: 7,
+            oldest_sequence: 1,
             ..Default::default()
         }
     }
@@ -304,6 +358,8 @@ mod tests {
             "protocol 9 is not spoken here, only 1 is"
         );
         assert_eq!(refused(|h| h.epoch = 0), "epoch is missing");
+        let refusal = refused(|h| h.oldest_sequence = 0);
+        assert_eq!(refusal, "oldest_sequence is missing");
         assert_eq!(refused(|h| h.agent_id.clear()), "agent_id is missing");
         assert!(refused(|h| h.agent_id = "a b".to_owned()).starts_with("agent_id is not"));
         assert!(
@@ -314,11 +370,28 @@ mod tests {
 
     #[test]
     fn a_batch_without_a_sequence_is_refused() {
-        let batch = proto::Batch {
-            sequence: 0,
-            blocks: Vec::new(),
+        assert!(Batch::try_from(proto::Batch::default()).is_err());
+    }
+
+    #[test]
+    fn a_loss_of_nothing_or_for_no_reason_is_refused() {
+        let good = proto::Loss {
+            first_sequence: 3,
+            last_sequence: 3,
+            reason: "full".to_owned(),
+            ..Default::default()
         };
-        assert!(Batch::try_from(batch).is_err());
+        assert!(Loss::try_from(good.clone()).is_ok());
+        let refused = |change: fn(&mut proto::Loss)| {
+            let mut loss = good.clone();
+            change(&mut loss);
+            Loss::try_from(loss).is_err()
+        };
+        assert!(refused(|it| it.first_sequence = 0));
+        assert!(refused(|it| it.last_sequence = 2));
+        assert!(refused(|it| it.last_sequence = u64::MAX));
+        assert!(refused(|it| it.reason = "bored".to_owned()));
+        assert!(refused(|it| it.first_millis = 1));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) fn messages() -> Seeds {
         protocol: wire::PROTOCOL,
         agent_id: "node-1".to_owned(),
         epoch: 7,
+        oldest_sequence: 1,
         labels: [("region".to_owned(), "eu".to_owned())].into(),
         ..proto::Hello::default()
     };
@@ -19,6 +20,11 @@ pub(crate) fn messages() -> Seeds {
             series_refs: vec![1, 2, 300],
             columns: encoded(&made_blocks()[1]).into(),
         }],
+        clocks: Some(proto::Clocks {
+            wall_millis: 1_795_000_000_000,
+            monotonic_millis: 60_000,
+        }),
+        ..proto::Batch::default()
     };
     let event = proto::Event {
         id: "e-1".to_owned(),

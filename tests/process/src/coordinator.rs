@@ -173,6 +173,22 @@ impl Coordinator {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// The sum of a metric over all its labels; none while there is no such metric.
+    ///
+    /// # Panics
+    /// When there is no page, or a value is no number.
+    pub async fn metric_sum(&self, name: &str) -> Option<f64> {
+        let (code, page) = get(self.http, "/metrics").await.unwrap();
+        assert_eq!(code, 200, "{page}");
+        let of_name = |line: &&str| {
+            line.strip_prefix(name)
+                .is_some_and(|it| it.starts_with('{'))
+        };
+        let values = page.lines().filter(of_name);
+        let values = values.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+        values.reduce(|sum, value| sum + value)
+    }
+
     /// Waits until a metric is at least `least`.
     ///
     /// # Panics

@@ -16,6 +16,7 @@ pub mod ask;
 pub mod chance;
 pub mod coordinator;
 pub mod gpus;
+pub mod lane;
 pub mod process;
 pub mod prometheus;
 pub mod targets;

@@ -10,6 +10,7 @@
 //! | [`manifests`] | that crates inherit versions, lints and dependencies from the root |
 //! | [`sources`] | file lengths, names, and what may not be left lying in code |
 //! | [`pages`] | that documentation names only what exists |
+//! | [`units`] | that units of systemd start what there is, in a sandbox that holds and hides nothing measured |
 //! | [`contract`] | that `proto/` is commented and no number in it changes its meaning |
 //!
 //! [`generate`] makes the code of `proto/`, for the freshness test and for
@@ -27,6 +28,7 @@ pub mod manifests;
 pub mod pages;
 pub mod sources;
 pub mod tree;
+pub mod units;
 
 /// The root of the repository.
 #[must_use]

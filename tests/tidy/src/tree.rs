@@ -38,7 +38,9 @@ impl File {
 }
 
 /// What the rules look at; everything else is data.
-const EXTENSIONS: [&str; 7] = ["rs", "toml", "md", "proto", "sh", "yaml", "yml"];
+const EXTENSIONS: [&str; 9] = [
+    "rs", "toml", "md", "proto", "sh", "yaml", "yml", "service", "conf",
+];
 /// Text files that have no extension.
 const NAMES: [&str; 2] = ["Makefile", "run"];
 /// Folders that are not ours.

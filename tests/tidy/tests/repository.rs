@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidy::{borders, contract, manifests, pages, sources, tree};
+use tidy::{borders, contract, manifests, pages, sources, tree, units};
 
 fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
@@ -71,6 +71,11 @@ fn pages_name_only_what_exists() {
 #[test]
 fn the_architecture_draws_the_tree_as_it_is() {
     none(&pages::drawn_tree(&tidy::root(), &page("ARCHITECTURE.md").unwrap()).unwrap());
+}
+
+#[test]
+fn units_start_what_there_is_in_a_sandbox_that_holds() {
+    none(&units::units(&tree::files(&tidy::root()).unwrap()));
 }
 
 #[test]

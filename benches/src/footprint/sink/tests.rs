@@ -47,6 +47,7 @@ fn batch(sequence: u64, series_refs: Vec<u32>) -> Message {
     Message::Batch(proto::Batch {
         sequence,
         blocks: vec![block],
+        ..proto::Batch::default()
     })
 }
 
@@ -58,6 +59,7 @@ fn samples_and_series_are_counted_and_batches_acknowledged() {
     let acknowledged = |sequence| {
         Some(Answer::Acknowledgement(proto::Acknowledgement {
             through_sequence: sequence,
+            sequence,
         }))
     };
     assert_eq!(take(batch(1, vec![0, 1])), acknowledged(1));

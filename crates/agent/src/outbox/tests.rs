@@ -69,25 +69,25 @@ async fn after_a_failed_sync_nothing_is_missing() {
 }
 
 #[tokio::test]
-async fn a_loss_counts_once_even_when_the_disk_takes_no_note_of_it() {
+async fn a_loss_counts_once_and_stays_until_it_is_told() {
     let (disk, outbox, metrics) = outbox();
     let full = || record(460, 1);
     outbox
-        .put(vec![full(), full(), full(), full()])
+        .put(vec![full(), full(), full(), full(), full()])
         .await
         .unwrap();
-    assert_eq!(metrics.spool_lost.get(), 0);
-    // Enough for the note that a segment was dropped, but not for the one that it was told.
-    disk.set_room(Some(60 + 28));
-    let _refused = outbox.put(vec![full()]).await.unwrap_err();
-    for _ in 0..3 {
-        outbox.read_from(1, 1).await.unwrap();
-    }
-    assert_eq!(metrics.spool_lost.get(), 0);
+    assert_eq!(metrics.spool_lost.get(), 1);
+    let [loss] = outbox.losses()[..] else {
+        panic!("one loss");
+    };
+    assert_eq!((loss.first, loss.last, outbox.oldest()), (1, 1, 1));
+    disk.set_room(Some(0));
+    outbox.loss_told(loss).await.unwrap_err();
+    assert_eq!(outbox.losses(), [loss]);
     disk.set_room(None);
-    for _ in 0..3 {
-        outbox.read_from(1, 1).await.unwrap();
-    }
+    outbox.loss_told(loss).await.unwrap();
+    outbox.loss_told(loss).await.unwrap();
+    assert_eq!((outbox.losses().len(), outbox.oldest()), (0, 2));
     assert_eq!(metrics.spool_lost.get(), 1);
 }
 

@@ -26,9 +26,10 @@ struct Fake {
 
 #[derive(Default)]
 struct State {
-    mark: (u64, u64),
+    mark: (u64, Sequences),
     hellos: Vec<u64>,
     batches: Vec<u64>,
+    losses: Vec<(u64, u64, String)>,
     /// The first number of the definitions and the references of the batches, as they came.
     said: Vec<u32>,
     events: Vec<String>,
@@ -92,9 +93,16 @@ impl Fake {
             Message::Hello(hello) => {
                 *epoch = hello.epoch;
                 state.hellos.push(hello.epoch);
-                let known = state.mark.0 == hello.epoch;
+                if state.mark.0 != hello.epoch {
+                    state.mark = (hello.epoch, Sequences::up_to(hello.oldest_sequence - 1));
+                }
+                let settled = &state.mark.1;
+                let beyond = settled.beyond().iter();
                 Some(Answer::Welcome(proto::Welcome {
-                    last_durable_sequence: if known { state.mark.1 } else { 0 },
+                    last_durable_sequence: settled.through(),
+                    durable_beyond: beyond
+                        .map(|&(first, last)| proto::SequenceRange { first, last })
+                        .collect(),
                     ..proto::Welcome::default()
                 }))
             }
@@ -103,13 +111,24 @@ impl Fake {
                 None
             }
             Message::Batch(batch) => {
-                state.mark = (*epoch, batch.sequence);
+                assert_eq!(state.mark.0, *epoch);
+                assert!(state.mark.1.insert(batch.sequence, batch.sequence));
                 state.batches.push(batch.sequence);
                 for block in batch.blocks {
                     state.said.extend(block.series_refs);
                 }
                 Some(Answer::Acknowledgement(proto::Acknowledgement {
-                    through_sequence: batch.sequence,
+                    through_sequence: state.mark.1.through(),
+                    sequence: batch.sequence,
+                }))
+            }
+            Message::Loss(loss) => {
+                let (first, last) = (loss.first_sequence, loss.last_sequence);
+                assert!(state.mark.1.insert(first, last));
+                state.losses.push((first, last, loss.reason));
+                Some(Answer::LossRecorded(proto::LossRecorded {
+                    first_sequence: first,
+                    last_sequence: last,
                 }))
             }
         }
@@ -229,6 +248,8 @@ async fn a_record_that_does_not_decode_is_counted_and_passed_over() {
     let state = setup.fake.state.lock().unwrap();
     assert_eq!(state.batches, [2, 4]);
     assert_eq!(state.said, [0, 0, 1, 2, 2]);
+    let lost: Vec<_> = state.losses.iter().map(|loss| loss.0).collect();
+    assert_eq!(lost, [5, 1, 3]);
 }
 
 #[tokio::test]
@@ -237,7 +258,7 @@ async fn a_spool_that_is_behind_the_coordinator_goes_on_in_a_new_epoch() {
     let outbox = &setup.identity.outbox;
     outbox.put(vec![record("a"), record("b")]).await.unwrap();
     outbox.close();
-    setup.fake.state.lock().unwrap().mark = (42, 100);
+    setup.fake.state.lock().unwrap().mark = (42, Sequences::up_to(100));
     let bulk = setup.bulk();
     let mut useful = false;
     let ended = speak(&bulk, &mut useful).await;
@@ -253,10 +274,57 @@ async fn a_spool_that_is_behind_the_coordinator_goes_on_in_a_new_epoch() {
             (&*state.hellos, &*state.batches),
             (&[42, epoch][..], &[1, 2][..])
         );
-        assert_eq!(state.mark, (epoch, 2));
+        assert_eq!(state.mark, (epoch, Sequences::up_to(2)));
     }
     let (spool, recovery) = Spool::open(setup.disk.clone(), LIMITS).unwrap();
     assert_eq!((spool.epoch(), recovery.losses.len()), (epoch, 0));
+}
+
+#[tokio::test]
+async fn after_an_outage_the_newest_goes_first_and_the_holes_are_filled() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    let records = (0..9).map(|_| record("a")).collect();
+    outbox.put(records).await.unwrap();
+    outbox.close();
+    // A stream before this one brought 1, 4 and 5.
+    let mut settled = Sequences::up_to(1);
+    assert!(settled.insert(4, 5));
+    setup.fake.state.lock().unwrap().mark = (42, settled);
+    let mut useful = false;
+    speak(&setup.bulk(), &mut useful).await.unwrap();
+    assert_eq!((outbox.pending(), outbox.oldest()), (0, 10));
+    let state = setup.fake.state.lock().unwrap();
+    assert_eq!(state.batches, [9, 2, 3, 6, 7, 8]);
+    assert_eq!(state.mark.1, Sequences::up_to(9));
+}
+
+#[tokio::test]
+async fn a_loss_is_told_until_the_coordinator_knows_it() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    // Names that do not compress, so that the oldest segments have to go.
+    let many = |from: u64| {
+        let name = |n: u64| format!("s{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        (from..from + 5000).map(|n| record(&name(n))).collect()
+    };
+    for turn in 0..10 {
+        outbox.put(many(turn * 5000)).await.unwrap();
+    }
+    let losses = outbox.losses();
+    let &[loss] = &losses[..] else {
+        panic!("{losses:?}");
+    };
+    assert_eq!((loss.first, outbox.oldest()), (1, 1));
+    assert_eq!(setup.metrics.spool_lost.get(), loss.last);
+    outbox.close();
+    let mut useful = false;
+    speak(&setup.bulk(), &mut useful).await.unwrap();
+    assert_eq!((outbox.losses().len(), outbox.pending()), (0, 0));
+    let state = setup.fake.state.lock().unwrap();
+    assert_eq!(state.losses, [(1, loss.last, "full".to_owned())]);
+    assert_eq!(state.mark.1, Sequences::up_to(50_000));
+    assert_eq!(state.batches.len() as u64, 50_000 - loss.last);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ fn nodes_for_tests() -> Vec<Node> {
         batches_total: 60,
         bytes_total: 1_500_000,
         clock_offset_millis: -12,
+        missing_batches: 3,
     };
     let gone = Node {
         agent_id: "b".to_owned(),

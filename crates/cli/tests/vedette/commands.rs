@@ -143,9 +143,11 @@ async fn nodes_events_and_the_summary_are_printed() {
     assert_eq!(nodes[0]["bytes_per_sample"], 1.5);
     let events = vedette(address, &["events", "--agent", "gpu-7", "--limit", "5"]).await;
     assert!(out(&events).contains("fell off the bus"), "{events:?}");
+    let gaps = vedette(address, &["gaps", "gpu-7", "--start", "-2h"]).await;
+    assert!(out(&gaps).contains("2h00m  known"), "{gaps:?}");
     assert_eq!(
         coordinator.asked.lock().unwrap().clone(),
-        ["events of gpu-7, 5"]
+        ["events of gpu-7, 5", "coverage of gpu-7, 120 min"]
     );
     let summary = vedette(address, &["summary"]).await;
     assert!(out(&summary).contains("1 of 1 connected"), "{summary:?}");

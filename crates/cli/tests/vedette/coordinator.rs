@@ -9,11 +9,11 @@ use wire::proto::fleet_service_server::{FleetService, FleetServiceServer};
 use wire::proto::query_response::Message;
 use wire::proto::query_service_server::{QueryService, QueryServiceServer};
 use wire::proto::{
-    Event, GetSummaryRequest, GetSummaryResponse, InstantRequest, Label, LabelNamesRequest,
-    LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, ListEventsRequest,
-    ListEventsResponse, ListNodesRequest, ListNodesResponse, Node, QueryResponse, QuerySummary,
-    RangeRequest, RecordedEvent, ResultSeries, ResultType, SeriesPortion, SeriesRequest,
-    SeriesResponse,
+    Event, GetCoverageRequest, GetCoverageResponse, GetSummaryRequest, GetSummaryResponse,
+    InstantRequest, Knowledge, Label, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest,
+    LabelValuesResponse, ListEventsRequest, ListEventsResponse, ListNodesRequest,
+    ListNodesResponse, Node, QueryResponse, QuerySummary, RangeRequest, RecordedEvent,
+    ResultSeries, ResultType, SeriesPortion, SeriesRequest, SeriesResponse, Stretch,
 };
 
 type Answers<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
@@ -154,6 +154,29 @@ impl FleetService for Coordinator {
             nodes_connected: 1,
             series: 42,
             ..GetSummaryResponse::default()
+        }))
+    }
+
+    async fn get_coverage(
+        &self,
+        request: Request<GetCoverageRequest>,
+    ) -> Result<Response<GetCoverageResponse>, Status> {
+        let GetCoverageRequest {
+            agent_id,
+            start_millis,
+            end_millis,
+        } = request.into_inner();
+        let minutes = (end_millis - start_millis) / 60_000;
+        self.note(format!("coverage of {agent_id}, {minutes} min"));
+        let stretch = Stretch {
+            start_millis,
+            end_millis,
+            knowledge: Knowledge::Known.into(),
+            ..Stretch::default()
+        };
+        Ok(Response::new(GetCoverageResponse {
+            stretches: vec![stretch],
+            ..GetCoverageResponse::default()
         }))
     }
 

@@ -196,7 +196,8 @@ async fn take(http: &Http, version: Version, body: Bytes) -> Result<Answer, Fail
                 count();
                 return Ok(answer);
             }
-            Ok(Outcome::StaleSeries) => {}
+            // What has no sequence makes no hole.
+            Ok(Outcome::StaleSeries | Outcome::Scattered) => {}
             Err(error) => return Err(Failed::Later(chain(&*error))),
         }
     }

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use series::{Family, Labels, MetricKind};
-use store::{Arrival, ArrivedBlock, Mark, Outcome, SeriesId};
+use series::{Family, Labels, MetricKind, Sequences};
+use store::{Outcome, SeriesId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tonic::{Status, Streaming};
-use wire::ingest::{Batch, Hello};
+use wire::ingest::Hello;
 use wire::proto;
 use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
 
+use super::skew::Skew;
 use super::{Ingest, Opener, checked_hello, draining};
 use crate::config::Config;
 use crate::fleet::{Connection, Received};
-use crate::metrics::Refused;
+use crate::losses;
 use crate::status::ToStatus;
-use crate::writer::Verdict;
+use crate::writer::{Load, Verdict};
 
 type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
 
@@ -31,34 +32,43 @@ const SLOW_DOWN: Duration = Duration::from_millis(500);
 
 /// A stream whose agent is known.
 pub(super) struct Stream<'a> {
-    ingest: &'a Ingest,
+    pub(super) ingest: &'a Ingest,
     opener: Opener,
-    hello: Hello,
-    connection: Arc<Connection>,
+    pub(super) hello: Hello,
+    pub(super) connection: Arc<Connection>,
     /// The series of this stream's numbers; none for those that the index had no room for.
-    dictionary: Vec<Option<SeriesId>>,
+    pub(super) dictionary: Vec<Option<SeriesId>>,
     /// [`store::Store::generation`] that the dictionary belongs to.
-    generation: u64,
-    /// The sequence that came last, or is durable since an earlier stream; none for an epoch that is
-    /// new here.
-    last_sequence: Option<u64>,
+    pub(super) generation: u64,
+    /// How far the agent's clock is off.
+    pub(super) skew: Skew,
     /// When the agent was last told to wait.
     slowed_at: Option<Duration>,
     /// The configuration as it is now, and whether it has changed since the agent was told.
     config: watch::Receiver<Arc<Config>>,
 }
 
-/// A batch that is with the writer. They are answered in the order in which they came.
-struct Pending {
-    sequence: u64,
-    arrived: Duration,
-    verdict: oneshot::Receiver<Verdict>,
+/// What is with the writer. They are answered in the order in which they came.
+pub(super) struct Pending {
+    pub(super) about: About,
+    pub(super) arrived: Duration,
+    pub(super) verdict: oneshot::Receiver<Verdict>,
     /// What it adds to the node's account when it is taken.
-    received: Received,
-    /// Why nothing of it could be used; it is then with the writer only to move the mark.
-    refusal: Option<String>,
+    pub(super) received: Received,
     /// Its share of [`super::DECODED_SAMPLES_MAX`].
-    _decoded: OwnedSemaphorePermit,
+    pub(super) _decoded: OwnedSemaphorePermit,
+}
+
+/// What is to be answered.
+pub(super) enum About {
+    /// A batch.
+    Batch {
+        sequence: u64,
+        /// Why nothing of it could be used; it is then with the writer only to be settled.
+        refusal: Option<String>,
+    },
+    /// A loss.
+    Loss { first: u64, last: u64 },
 }
 
 /// Takes the hello and answers it.
@@ -76,35 +86,42 @@ pub(super) async fn open<'a>(
     opener.may_be(&ingest.access, hello.agent_id.as_str(), "ingest.hello")?;
     let address = opener.address.to_string();
     let connection = Arc::new(ingest.fleet.connect(&hello, address));
-    let mark = ingest.store.mark(hello.agent_id.as_str());
-    let known = mark.epoch == hello.epoch.get();
-    let mut config = ingest.config.clone();
-    config.mark_unchanged();
-    let welcome = proto::Welcome {
-        last_durable_sequence: if known { mark.sequence } else { 0 },
-        settings: Some(settings(ingest)),
-        version: daemon::version::VERSION.to_owned(),
-        wall_millis: ingest.clock.wall_millis(),
-    };
-    tracing::info!(
-        agent = %hello.agent_id,
-        epoch = hello.epoch,
-        durable = welcome.last_durable_sequence,
-        version = hello.version,
-        "agent connected"
-    );
-    send(answers, Answer::Welcome(welcome)).await?;
-    Ok(Stream {
+    let config = ingest.config.clone();
+    let mut skew = Skew::default();
+    skew.note_wall(hello.wall_millis, ingest.clock.wall_millis());
+    let mut stream = Stream {
         ingest,
         opener,
         hello,
         connection,
         dictionary: Vec::new(),
         generation: ingest.store.generation(),
-        last_sequence: known.then_some(mark.sequence),
+        skew,
         slowed_at: None,
         config,
-    })
+    };
+    stream.config.mark_unchanged();
+    stream.settle_forgotten().await?;
+    let settled = stream.settled();
+    let beyond = settled.beyond().iter();
+    let welcome = proto::Welcome {
+        last_durable_sequence: settled.through(),
+        durable_beyond: beyond
+            .map(|&(first, last)| proto::SequenceRange { first, last })
+            .collect(),
+        settings: Some(settings(ingest)),
+        version: daemon::version::VERSION.to_owned(),
+        wall_millis: ingest.clock.wall_millis(),
+    };
+    tracing::info!(
+        agent = %stream.hello.agent_id,
+        epoch = stream.hello.epoch,
+        durable = welcome.last_durable_sequence,
+        version = stream.hello.version,
+        "agent connected"
+    );
+    send(answers, Answer::Welcome(welcome)).await?;
+    Ok(stream)
 }
 
 fn settings(ingest: &Ingest) -> proto::Settings {
@@ -130,6 +147,31 @@ async fn send(answers: &Answers, message: Answer) -> Result<(), Status> {
 }
 
 impl Stream<'_> {
+    /// What is settled of the agent's epoch; nothing of one that is new here.
+    pub(super) fn settled(&self) -> Sequences {
+        let settled = self.ingest.store.settled(self.hello.agent_id.as_str());
+        if settled.epoch == self.hello.epoch.get() {
+            settled.sequences
+        } else {
+            Sequences::default()
+        }
+    }
+
+    /// What the agent no longer has and has not declared lost, it was told is durable here. What of it is
+    /// not was forgotten here.
+    async fn settle_forgotten(&self) -> Result<(), Status> {
+        let settled = self.ingest.store.settled(self.hello.agent_id.as_str());
+        let last = self.hello.oldest_sequence.get() - 1;
+        let is_known = settled.epoch == self.hello.epoch.get();
+        let first = settled.sequences.missing(1, last).next();
+        let Some((first, _)) = first.filter(|_| is_known) else {
+            return Ok(());
+        };
+        let lost = self.settle_lost((first, last), losses::FORGOTTEN, None);
+        let verdict = lost.await?.verdict.await.map_err(|_gone| draining())?;
+        verdict.map(drop).map_err(|error| error.to_status())
+    }
+
     /// Reads batches and answers them until the agent ends the stream.
     pub(super) async fn run(
         mut self,
@@ -141,13 +183,14 @@ impl Stream<'_> {
         let (pending, waiting) = mpsc::channel(IN_FLIGHT_MAX);
         let ingest = self.ingest;
         let account = Arc::clone(&self.connection);
+        let hello = self.hello.clone();
         let superseded = account.superseded().clone();
         let hard = ingest.shutdown.hard_token();
         let opener = self.opener.clone();
         let refused = ingest.access.until_refused(&opener.caller);
         let ended = {
             let reads = self.read(incoming, pending, answers);
-            let acknowledges = acknowledge(ingest, &account, waiting, answers);
+            let acknowledges = acknowledge(ingest, (&account, &hello), waiting, answers);
             let both = async {
                 // Reading ends first; what is under way by then is still answered.
                 let (read, answered) = tokio::join!(reads, acknowledges);
@@ -195,14 +238,21 @@ impl Stream<'_> {
             match message.message {
                 Some(Message::Definitions(definitions)) => {
                     self.define(&definitions)?;
-                    self.note(definitions.families).await?;
+                    self.note_families(definitions.families).await?;
                 }
                 Some(Message::Batch(batch)) => {
+                    let is_backfill = batch.backfill;
                     let answer = self.take(batch).await?;
                     if pending.send(answer).await.is_err() {
                         return Ok(());
                     }
-                    self.slow_down(answers).await?;
+                    self.slow_down(is_backfill, answers).await?;
+                }
+                Some(Message::Loss(loss)) => {
+                    let answer = self.lose(loss).await?;
+                    if pending.send(answer).await.is_err() {
+                        return Ok(());
+                    }
                 }
                 Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
                 None => return Err(self.wrong("an empty message")),
@@ -210,7 +260,7 @@ impl Stream<'_> {
         }
     }
 
-    fn wrong(&self, what: &str) -> Status {
+    pub(super) fn wrong(&self, what: &str) -> Status {
         self.ingest.metrics.protocol_errors.inc();
         Status::invalid_argument(format!("{what} in the stream of {}", self.hello.agent_id))
     }
@@ -252,7 +302,7 @@ impl Stream<'_> {
     }
 
     /// Takes note of what metrics mean.
-    async fn note(&self, said: Vec<proto::MetricFamily>) -> Result<(), Status> {
+    async fn note_families(&self, said: Vec<proto::MetricFamily>) -> Result<(), Status> {
         if said.len() > FAMILIES_MAX {
             return Err(self.wrong(&format!("more than {FAMILIES_MAX} families in one message")));
         }
@@ -274,95 +324,19 @@ impl Stream<'_> {
         noted.map_err(|error| error.to_status())
     }
 
-    /// Checks a batch and hands it to the writer. A block that cannot be used is left out and
-    /// counted; the rest of the batch, from other targets, is taken.
-    async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
-        let arrived = self.ingest.clock.monotonic();
-        let batch = Batch::try_from(batch).map_err(|error| self.wrong(&error.to_string()))?;
-        let sequence = batch.sequence.get();
-        self.note_gap(sequence);
-        let mut received = Received {
-            batches: 1,
-            ..Received::default()
-        };
-        let mut cells_left = series::limits::BLOCK_SAMPLES_MAX;
-        let mut refusal = None;
-        let mut blocks = Vec::with_capacity(batch.blocks.len());
-        for block in batch.blocks {
-            received.bytes += block.columns.len() as u64;
-            match self.check(block, cells_left) {
-                Ok(block) => {
-                    let newest = block.block.times.last().copied();
-                    received.newest_sample_millis = received.newest_sample_millis.max(newest);
-                    received.samples += block.block.sample_count() as u64;
-                    let cells = block.block.times.len() * block.block.columns.len();
-                    cells_left = cells_left.saturating_sub(cells);
-                    blocks.push(block);
-                }
-                Err((why, reason)) => {
-                    self.ingest.metrics.refused(why).inc();
-                    let agent = &self.hello.agent_id;
-                    tracing::error!(%agent, sequence, reason, "a block of a batch was refused");
-                    refusal = Some(reason);
-                }
-            }
-        }
-        self.ingest.metrics.received_bytes.add(received.bytes);
-        let share = usize::try_from(received.samples).unwrap_or(usize::MAX);
-        let share = u32::try_from(share.min(super::DECODED_SAMPLES_MAX)).unwrap_or(u32::MAX);
-        let decoded = Arc::clone(&self.ingest.decoded)
-            .acquire_many_owned(share)
-            .await;
-        let decoded = decoded.map_err(|_closed| draining())?;
-        let refusal = refusal.filter(|_| blocks.is_empty());
-        let arrival = Arrival {
-            mark: Some((
-                self.hello.agent_id.as_str().to_owned(),
-                Mark {
-                    epoch: self.hello.epoch.get(),
-                    sequence,
-                },
-            )),
-            generation: self.generation,
-            blocks,
-            samples: store::Samples::default(),
-        };
-        let verdict = self.ingest.writer.submit(arrival).await;
-        Ok(Pending {
-            sequence,
-            arrived,
-            verdict: verdict.map_err(|_stopped| draining())?,
-            received,
-            refusal,
-            _decoded: decoded,
-        })
-    }
-
-    /// Counts the sequences that the agent skipped: it lost them, and they will not come.
-    fn note_gap(&mut self, sequence: u64) {
-        let Some(last) = self.last_sequence.replace(sequence) else {
-            return;
-        };
-        let missing = sequence.saturating_sub(last.saturating_add(1));
-        if missing > 0 {
-            self.ingest.metrics.missing.add(missing);
-            tracing::error!(
-                agent = %self.hello.agent_id,
-                first = last + 1,
-                last = sequence - 1,
-                "the agent lost batches before it sent them"
-            );
-        }
-    }
-
     /// Tells the agent to wait while the writer is behind, before its queue is full and the stream
-    /// is not read at all.
-    async fn slow_down(&mut self, answers: &Answers) -> Result<(), Status> {
+    /// is not read at all: first for what was missed, then for all.
+    async fn slow_down(&mut self, is_backfill: bool, answers: &Answers) -> Result<(), Status> {
         let now = self.ingest.clock.monotonic();
         let told = self
             .slowed_at
             .is_some_and(|at| now.saturating_sub(at) < SLOW_DOWN);
-        if told || !self.ingest.writer.is_busy() {
+        let backfill_only = match self.ingest.writer.load() {
+            Load::Busy => false,
+            Load::Filling if is_backfill => true,
+            Load::Filling | Load::Light => return Ok(()),
+        };
+        if told {
             return Ok(());
         }
         self.slowed_at = Some(now);
@@ -370,68 +344,9 @@ impl Stream<'_> {
         let slow = proto::SlowDown {
             wait_millis: u64::try_from(SLOW_DOWN.as_millis()).unwrap_or(u64::MAX),
             reason: "the coordinator's writer is behind".to_owned(),
+            backfill_only,
         };
         send(answers, Answer::SlowDown(slow)).await
-    }
-
-    fn check(
-        &self,
-        block: wire::ingest::Block,
-        cells_max: usize,
-    ) -> Result<ArrivedBlock, (Refused, String)> {
-        let decoded = codec::decode_block_within(&block.columns, cells_max)
-            .map_err(|error| (Refused::Damaged, error.to_string()))?;
-        let series: Option<Vec<Option<SeriesId>>> = block
-            .series_refs
-            .iter()
-            .map(|number| self.dictionary.get(usize::try_from(*number).ok()?).copied())
-            .collect();
-        let unknown = |reason: &str| (Refused::UnknownSeries, reason.to_owned());
-        let series = series.ok_or_else(|| unknown("names a series that was not defined"))?;
-        if series.len() != decoded.columns.len() {
-            return Err(unknown("names more or fewer series than it has columns"));
-        }
-        self.check_times(&decoded.times)?;
-        Ok(arrived(&series, block.columns, decoded))
-    }
-
-    fn check_times(&self, times: &[i64]) -> Result<(), (Refused, String)> {
-        let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
-            return Ok(());
-        };
-        let now = self.ingest.clock.wall_millis();
-        let (oldest, newest) = self.ingest.config.borrow().sample_times(now);
-        if first < oldest || last > newest {
-            let reason =
-                format!("holds a sample at {first} or {last}, outside {oldest} to {newest}");
-            return Err((Refused::TimeOutOfRange, reason));
-        }
-        Ok(())
-    }
-}
-
-/// A block without the columns of series that were refused when they were defined.
-fn arrived(
-    series: &[Option<SeriesId>],
-    received: bytes::Bytes,
-    mut block: series::Block,
-) -> ArrivedBlock {
-    let known: Vec<SeriesId> = series.iter().copied().flatten().collect();
-    if known.len() == series.len() {
-        return ArrivedBlock {
-            series: known,
-            received,
-            block,
-        };
-    }
-    let mut is_known = series.iter().map(Option::is_some);
-    block.columns.retain(|_| is_known.next().unwrap_or(false));
-    let mut encoded = Vec::new();
-    codec::encode_block(&block, &mut encoded);
-    ArrivedBlock {
-        series: known,
-        received: encoded.into(),
-        block,
     }
 }
 
@@ -439,10 +354,10 @@ fn taken_over() -> Status {
     Status::aborted("another stream of this agent has taken over")
 }
 
-/// Answers each batch when its verdict is there.
+/// Answers each batch and loss when its verdict is there.
 async fn acknowledge(
     ingest: &Ingest,
-    connection: &Connection,
+    (connection, hello): (&Connection, &Hello),
     mut waiting: mpsc::Receiver<Pending>,
     answers: &Answers,
 ) -> Result<(), Status> {
@@ -456,15 +371,30 @@ async fn acknowledge(
                     "old series were dropped; open a new stream and define yours again",
                 ));
             }
+            Ok(Outcome::Scattered) => {
+                return Err(Status::failed_precondition(
+                    "too many holes in the sequences; send the oldest that are missing first",
+                ));
+            }
             Err(error) => return Err(error.to_status()),
         }
         let took = ingest.clock.monotonic().saturating_sub(pending.arrived);
         ingest.metrics.acknowledge_seconds.record(took);
-        let sequence = pending.sequence;
-        let answer = match pending.refusal {
-            Some(reason) => Answer::Refusal(proto::Refusal { sequence, reason }),
-            None => Answer::Acknowledgement(proto::Acknowledgement {
-                through_sequence: sequence,
+        let answer = match pending.about {
+            About::Batch {
+                sequence,
+                refusal: Some(reason),
+            } => Answer::Refusal(proto::Refusal { sequence, reason }),
+            About::Batch { sequence, .. } => {
+                let settled = ingest.store.settled(hello.agent_id.as_str());
+                Answer::Acknowledgement(proto::Acknowledgement {
+                    through_sequence: settled.sequences.through(),
+                    sequence,
+                })
+            }
+            About::Loss { first, last } => Answer::LossRecorded(proto::LossRecorded {
+                first_sequence: first,
+                last_sequence: last,
             }),
         };
         send(answers, answer).await?;

@@ -268,6 +268,7 @@ async fn feed(grpc: SocketAddr, now_millis: i64) -> mpsc::Sender<proto::SyncRequ
         labels: [("region".to_owned(), "eu".to_owned())].into(),
         version: "test".to_owned(),
         wall_millis: now_millis,
+        oldest_sequence: 1,
     };
     let definitions = proto::SeriesDefinitions {
         families: vec![proto::MetricFamily {
@@ -284,6 +285,7 @@ async fn feed(grpc: SocketAddr, now_millis: i64) -> mpsc::Sender<proto::SyncRequ
             series_refs: (0..u32::try_from(data.len()).unwrap()).collect(),
             columns: columns.into(),
         }],
+        ..proto::Batch::default()
     };
     let (sender, requests) = mpsc::channel(8);
     for message in [

@@ -32,7 +32,7 @@ fn rocksdb_keeps_what_memory_keeps() {
         read(&store, "up", TimeRange::ALL)[1].1,
         [(1000, 0.5), (2000, 1.5), (3000, 4.0)]
     );
-    assert_eq!(store.mark("a").sequence, 2);
+    assert_eq!(store.settled("a").sequences.through(), 2);
     store.flush().unwrap();
     let oldest = Timestamp::from_millis(keys::PARTITION_MILLIS);
     store.retain(oldest, oldest).unwrap();

@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 
 use codec::{Effort, Samples};
-use series::{Column, Labels, MetricKind, Rows};
+use series::{Column, Labels, MetricKind, Rows, Sequences};
 
 use crate::chunk::{self, Chunk};
 use crate::groups::Groups;
 use crate::open::encode_mark;
 use crate::runs::{Day, Run};
-use crate::{Mark, SeriesId, journal, keys, upgrade};
+use crate::{SeriesId, Settled, journal, keys, upgrade};
 
 fn golden(name: &str, now: &[u8]) -> Vec<u8> {
     let folder = PathBuf::from(concat!(
@@ -152,9 +152,9 @@ fn a_series_row_and_a_mark_of_version_1_are_read_and_written_alike() {
     let kept = golden("series-1.bin", &row);
     assert_eq!(kept, row);
     assert_eq!(codec::decode_labels(&kept[1..]).unwrap(), labels);
-    let mark = encode_mark(Mark {
+    let mark = encode_mark(&Settled {
         epoch: 1_795_466_884_748,
-        sequence: 77,
+        sequences: Sequences::up_to(77),
     });
     assert_eq!(golden("mark-1.bin", &mark), mark);
 }

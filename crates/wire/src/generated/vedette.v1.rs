@@ -341,7 +341,7 @@ pub mod admin_service_server {
 /// One message of the agent on the bulk lane; 4 MiB at most.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncRequest {
-    #[prost(oneof = "sync_request::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "sync_request::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<sync_request::Message>,
 }
 /// Nested message and enum types in `SyncRequest`.
@@ -354,17 +354,19 @@ pub mod sync_request {
         Definitions(super::SeriesDefinitions),
         #[prost(message, tag = "3")]
         Batch(super::Batch),
+        #[prost(message, tag = "4")]
+        Loss(super::Loss),
     }
 }
 /// One message of the coordinator on the bulk lane.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
-    #[prost(oneof = "sync_response::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "sync_response::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<sync_response::Message>,
 }
 /// Nested message and enum types in `SyncResponse`.
 pub mod sync_response {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
         Welcome(super::Welcome),
@@ -376,6 +378,8 @@ pub mod sync_response {
         Settings(super::Settings),
         #[prost(message, tag = "5")]
         Refusal(super::Refusal),
+        #[prost(message, tag = "6")]
+        LossRecorded(super::LossRecorded),
     }
 }
 /// Who is speaking. Required once, first, on either lane.
@@ -402,14 +406,29 @@ pub struct Hello {
     /// The agent's wall clock when it sent this, in milliseconds since the Unix epoch.
     #[prost(int64, tag = "6")]
     pub wall_millis: i64,
+    /// The lowest sequence that the agent can still say something of: that of its oldest record or of
+    /// the first loss that it has not told. Not 0.
+    #[prost(uint64, tag = "7")]
+    pub oldest_sequence: u64,
+}
+/// Sequences in a row, both ends inside.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SequenceRange {
+    #[prost(uint64, tag = "1")]
+    pub first: u64,
+    #[prost(uint64, tag = "2")]
+    pub last: u64,
 }
 /// The answer to `hello`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Welcome {
-    /// The highest sequence of this agent and epoch that is durable here; 0 when there is none. The
-    /// agent may forget everything up to it and goes on after it.
+    /// The last sequence of this agent and epoch before the first that is missing here; 0 when all are. It and
+    /// all before it are settled: durable, or known to be lost. The agent may forget them.
     #[prost(uint64, tag = "1")]
     pub last_durable_sequence: u64,
+    /// What is settled beyond the first that is missing, ascending. The agent sends what lies between.
+    #[prost(message, repeated, tag = "5")]
+    pub durable_beyond: ::prost::alloc::vec::Vec<SequenceRange>,
     #[prost(message, optional, tag = "2")]
     pub settings: ::core::option::Option<Settings>,
     /// Version of the coordinator program.
@@ -457,14 +476,56 @@ pub struct MetricFamily {
     #[prost(string, tag = "3")]
     pub unit: ::prost::alloc::string::String,
 }
-/// What the agent gathered over one interval. Sequences of an epoch ascend by one; a gap means
-/// that the agent lost what lies between.
+/// What the agent gathered over one interval. Sequences of an epoch ascend by one from interval to
+/// interval. They may be sent in any order: after an outage the newest come first, and what was missed
+/// behind them.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Batch {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
     #[prost(message, repeated, tag = "2")]
     pub blocks: ::prost::alloc::vec::Vec<Block>,
+    /// Whether it was missed and newer batches go before it.
+    #[prost(bool, tag = "3")]
+    pub backfill: bool,
+    /// The agent's clocks as it sent this.
+    #[prost(message, optional, tag = "4")]
+    pub clocks: ::core::option::Option<Clocks>,
+}
+/// The clocks of an agent at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Clocks {
+    /// Milliseconds since the Unix epoch.
+    #[prost(int64, tag = "1")]
+    pub wall_millis: i64,
+    /// Milliseconds since some moment, never set back: what the wall clock has jumped is the difference.
+    #[prost(uint64, tag = "2")]
+    pub monotonic_millis: u64,
+}
+/// Batches that the agent had numbered and will never send. Answered once that is durable.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Loss {
+    #[prost(uint64, tag = "1")]
+    pub first_sequence: u64,
+    #[prost(uint64, tag = "2")]
+    pub last_sequence: u64,
+    /// Why: `full` (the spool dropped its oldest), `damaged`, `missing` (a file of the spool is not there),
+    /// `undecodable`.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Times of the first and the last sample that were in them, as far as is known; 0 when not.
+    #[prost(int64, tag = "4")]
+    pub first_millis: i64,
+    #[prost(int64, tag = "5")]
+    pub last_millis: i64,
+}
+/// The loss is durable here.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LossRecorded {
+    #[prost(uint64, tag = "1")]
+    pub first_sequence: u64,
+    #[prost(uint64, tag = "2")]
+    pub last_sequence: u64,
 }
 /// One target's samples: the time column once and one value column for each series.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -476,11 +537,16 @@ pub struct Block {
     #[prost(bytes = "bytes", tag = "2")]
     pub columns: ::prost::bytes::Bytes,
 }
-/// Everything up to and including this sequence is durable and need not be sent again.
+/// A batch is durable and need not be sent again. Batches and losses are answered in the order in
+/// which they came.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledgement {
+    /// Everything up to this one is settled, as in `welcome`.
     #[prost(uint64, tag = "1")]
     pub through_sequence: u64,
+    /// The batch that is answered.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
 }
 /// The coordinator is behind: wait so long before the next batch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -489,6 +555,9 @@ pub struct SlowDown {
     pub wait_millis: u64,
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// Whether only what was missed has to wait.
+    #[prost(bool, tag = "3")]
+    pub backfill_only: bool,
 }
 /// A batch that can never be taken (damaged, over a limit). It counts as acknowledged, so that it
 /// does not hold up what follows, and as lost, for the reason given.
@@ -980,6 +1049,7 @@ pub struct Node {
     /// Time of the newest sample held.
     #[prost(int64, tag = "9")]
     pub newest_sample_millis: i64,
+    /// The last sequence before the first that is missing here.
     #[prost(uint64, tag = "10")]
     pub last_durable_sequence: u64,
     /// Series defined on the present stream.
@@ -993,10 +1063,13 @@ pub struct Node {
     /// Bytes of definitions and batches as received, before any transport compression.
     #[prost(uint64, tag = "14")]
     pub bytes_total: u64,
-    /// The agent's wall clock less the coordinator's, when the stream began. The time the message
-    /// was under way is in it.
+    /// The agent's wall clock less the coordinator's. The time that its messages are under way, at
+    /// the least, is in it.
     #[prost(int64, tag = "15")]
     pub clock_offset_millis: i64,
+    /// Batches that are not here, while later ones are: they may still come.
+    #[prost(uint64, tag = "16")]
+    pub missing_batches: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetSummaryRequest {}
@@ -1057,6 +1130,101 @@ pub struct RecordedEvent {
     /// When the coordinator recorded it, in milliseconds since the Unix epoch.
     #[prost(int64, tag = "3")]
     pub recorded_millis: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCoverageRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// From this minute to that one, both inside, in milliseconds since the Unix epoch. 31 days at most.
+    #[prost(int64, tag = "2")]
+    pub start_millis: i64,
+    #[prost(int64, tag = "3")]
+    pub end_millis: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetCoverageResponse {
+    /// Ascending, without a hole, from the first minute asked for to the last.
+    #[prost(message, repeated, tag = "1")]
+    pub stretches: ::prost::alloc::vec::Vec<Stretch>,
+    /// Batches that the node has made, that are not here and may still come.
+    #[prost(message, repeated, tag = "2")]
+    pub missing: ::prost::alloc::vec::Vec<SequenceRange>,
+    /// All that the node has lost, of whatever time.
+    #[prost(message, repeated, tag = "3")]
+    pub losses: ::prost::alloc::vec::Vec<DeclaredLoss>,
+}
+/// Minutes in a row of which the same is known.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stretch {
+    /// The first millisecond of the first minute.
+    #[prost(int64, tag = "1")]
+    pub start_millis: i64,
+    /// The first millisecond after the last minute.
+    #[prost(int64, tag = "2")]
+    pub end_millis: i64,
+    #[prost(enumeration = "Knowledge", tag = "3")]
+    pub knowledge: i32,
+    /// Why they are lost.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Batches that are lost for good.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeclaredLoss {
+    /// Which of the agent's epochs they are of.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    #[prost(message, optional, tag = "2")]
+    pub sequences: ::core::option::Option<SequenceRange>,
+    /// As the agent said it, or `refused` or `forgotten`.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Times of the first and the last sample that were in them; 0 when they are not known.
+    #[prost(int64, tag = "4")]
+    pub first_millis: i64,
+    #[prost(int64, tag = "5")]
+    pub last_millis: i64,
+    /// When it was declared.
+    #[prost(int64, tag = "6")]
+    pub declared_millis: i64,
+}
+/// What is known of a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Knowledge {
+    /// Not said.
+    Unspecified = 0,
+    /// The node's own metrics of it are here.
+    Known = 1,
+    /// There is nothing here of it, and no word why: the node was down, or cut off and has not yet
+    /// told.
+    Unknown = 2,
+    /// The node had it and will never send it.
+    Lost = 3,
+}
+impl Knowledge {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "KNOWLEDGE_UNSPECIFIED",
+            Self::Known => "KNOWLEDGE_KNOWN",
+            Self::Unknown => "KNOWLEDGE_UNKNOWN",
+            Self::Lost => "KNOWLEDGE_LOST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "KNOWLEDGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "KNOWLEDGE_KNOWN" => Some(Self::Known),
+            "KNOWLEDGE_UNKNOWN" => Some(Self::Unknown),
+            "KNOWLEDGE_LOST" => Some(Self::Lost),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
@@ -1225,6 +1393,31 @@ pub mod fleet_service_client {
                 .insert(GrpcMethod::new("vedette.v1.FleetService", "ListEvents"));
             self.inner.unary(req, path, codec).await
         }
+        /// Which minutes of a node are known, which are lost and why, and of which nothing is known.
+        pub async fn get_coverage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCoverageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCoverageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/vedette.v1.FleetService/GetCoverage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("vedette.v1.FleetService", "GetCoverage"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1263,6 +1456,14 @@ pub mod fleet_service_server {
             request: tonic::Request<super::ListEventsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListEventsResponse>,
+            tonic::Status,
+        >;
+        /// Which minutes of a node are known, which are lost and why, and of which nothing is known.
+        async fn get_coverage(
+            &self,
+            request: tonic::Request<super::GetCoverageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCoverageResponse>,
             tonic::Status,
         >;
     }
@@ -1462,6 +1663,51 @@ pub mod fleet_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/vedette.v1.FleetService/GetCoverage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCoverageSvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::GetCoverageRequest>
+                    for GetCoverageSvc<T> {
+                        type Response = super::GetCoverageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCoverageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::get_coverage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCoverageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -190,6 +190,7 @@ async fn greeted(
         protocol: wire::PROTOCOL,
         agent_id: agent.to_owned(),
         epoch: 7,
+        oldest_sequence: 1,
         version: "0".to_owned(),
         wall_millis: now_millis(),
         ..proto::Hello::default()

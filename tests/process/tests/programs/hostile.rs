@@ -3,141 +3,22 @@
 use process_tests::agent::{Agent, NO_COLLECTORS};
 use process_tests::ask::{channel, node, single};
 use process_tests::coordinator::Coordinator;
+use process_tests::lane::{self, Stream, batch, definitions, raw_batch};
 use process_tests::{SOON, now_millis, within};
-use series::{Block, Column, Labels, MetricKind, Rows};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
 use wire::proto::ingest_service_client::IngestServiceClient;
 use wire::proto::sync_request::Message;
-use wire::proto::sync_response::Message as Answer;
-use wire::proto::{self, Batch, Hello, SeriesDefinitions};
+use wire::proto::{self, Hello, SeriesDefinitions};
 
 const PROTOCOL_ERRORS: &str = "vedette_coordinator_protocol_errors_total";
 
 fn hello() -> Hello {
-    Hello {
-        protocol: wire::PROTOCOL,
-        agent_id: "hostile".to_owned(),
-        epoch: 7,
-        version: "0".to_owned(),
-        wall_millis: now_millis(),
-        ..Hello::default()
-    }
+    lane::hello("hostile")
 }
 
-/// Definitions of `count` series from number `first` on.
-fn definitions(first: u32, count: u32) -> Message {
-    let name = |number: u32| Labels::with_name("hostile", &[("number", &number.to_string())]);
-    let labels: Vec<Labels> = (first..first + count)
-        .map(|number| name(number).unwrap())
-        .collect();
-    let mut list = Vec::new();
-    codec::encode_labels_list(&labels, &vec![MetricKind::Gauge; labels.len()], &mut list);
-    Message::Definitions(SeriesDefinitions {
-        families: Vec::new(),
-        first_ref: first,
-        list: list.into(),
-    })
-}
-
-/// A batch with one sample of each of these series.
-fn batch(sequence: u64, series: &[u32], at_millis: i64) -> Message {
-    let block = Block {
-        times: vec![at_millis],
-        columns: series
-            .iter()
-            .map(|number| Column {
-                rows: Rows::All,
-                values: [f64::from(*number)].into_iter().collect(),
-            })
-            .collect(),
-    };
-    let mut columns = Vec::new();
-    codec::encode_block(&block, &mut columns);
-    raw_batch(sequence, series, columns)
-}
-
-fn raw_batch(sequence: u64, series: &[u32], columns: Vec<u8>) -> Message {
-    let block = proto::Block {
-        series_refs: series.to_vec(),
-        columns: columns.into(),
-    };
-    Message::Batch(Batch {
-        sequence,
-        blocks: vec![block],
-    })
-}
-
-/// A stream of the bulk lane, of which the test says every message.
-struct Stream {
-    requests: mpsc::Sender<proto::SyncRequest>,
-    answers: Streaming<proto::SyncResponse>,
-}
-
-impl Stream {
-    async fn silent(channel: &Channel) -> Self {
-        let (requests, outgoing) = mpsc::channel(16);
-        let mut client = IngestServiceClient::new(channel.clone());
-        let answers = client
-            .sync(ReceiverStream::new(outgoing))
-            .await
-            .unwrap()
-            .into_inner();
-        Self { requests, answers }
-    }
-
-    async fn welcomed(channel: &Channel) -> Self {
-        let mut stream = Self::silent(channel).await;
-        stream.say(Message::Hello(hello())).await;
-        match stream.answer().await {
-            Ok(Answer::Welcome(_)) => stream,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn say(&self, message: Message) {
-        let message = Some(message);
-        // When the stream is closed, its answers say why.
-        drop(self.requests.send(proto::SyncRequest { message }).await);
-    }
-
-    async fn answer(&mut self) -> Result<Answer, Status> {
-        let answer = tokio::time::timeout(SOON, self.answers.message()).await;
-        let answer = answer.expect("an answer in time")?;
-        answer
-            .and_then(|answer| answer.message)
-            .ok_or_else(|| Status::ok("the stream ended without a word"))
-    }
-
-    /// Waits for a refusal of this batch that says `why`.
-    async fn refused(&mut self, sequence: u64, why: &str) {
-        match self.answer().await {
-            Ok(Answer::Refusal(refusal)) => {
-                assert_eq!(refusal.sequence, sequence, "{refusal:?}");
-                assert!(refusal.reason.contains(why), "{refusal:?}");
-            }
-            other => panic!("{other:?} where {sequence} should be refused: {why}"),
-        }
-    }
-
-    async fn acknowledged(&mut self, sequence: u64) {
-        match self.answer().await {
-            Ok(Answer::Acknowledgement(through)) => assert_eq!(through.through_sequence, sequence),
-            other => panic!("{other:?} where {sequence} should be acknowledged"),
-        }
-    }
-
-    /// Waits for the end of the stream with this code and words.
-    async fn ended(&mut self, code: Code, why: &str) {
-        let status = self.answer().await.expect_err("the end of the stream");
-        assert_eq!(status.code(), code, "{status:?}");
-        assert!(
-            status.message().contains(why),
-            "{status:?} does not say {why:?}"
-        );
-    }
+async fn welcomed(channel: &Channel) -> Stream {
+    Stream::welcomed(channel, hello()).await.0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -265,15 +146,15 @@ async fn broken_streams(channel: &Channel) {
         ),
     ];
     for (messages, code, why) in cases {
-        let mut stream = Stream::welcomed(channel).await;
+        let mut stream = welcomed(channel).await;
         for message in messages {
             stream.say(message).await;
         }
         stream.ended(code, why).await;
     }
     // Of two streams of one agent the newer stays.
-    let mut old = Stream::welcomed(channel).await;
-    let _new = Stream::welcomed(channel).await;
+    let mut old = welcomed(channel).await;
+    let _new = welcomed(channel).await;
     old.ended(Code::Aborted, "another stream of this agent")
         .await;
 }
@@ -285,7 +166,7 @@ async fn refused_batches(coordinator: &Coordinator, channel: &Channel) {
     };
     let now = now_millis();
     let hour = 3_600_000;
-    let mut stream = Stream::welcomed(channel).await;
+    let mut stream = welcomed(channel).await;
     stream.say(batch(1, &[0], now)).await;
     stream.refused(1, "was not defined").await;
     stream.say(definitions(0, 3)).await;

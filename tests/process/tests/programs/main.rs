@@ -11,6 +11,7 @@
 mod access;
 mod answers;
 mod exit_codes;
+mod gaps;
 mod gpu;
 mod hostile;
 mod lifecycle;

@@ -186,11 +186,11 @@ impl World {
             self.durable
         );
         self.durable = durable;
-        let missing = self
+        let lost = self
             .coordinator
-            .metric("vedette_coordinator_missing_batches_total")
+            .metric_sum("vedette_coordinator_lost_batches_total")
             .await;
-        assert_eq!(missing, Some(0.0), "batches never came");
+        assert_eq!(lost, Some(0.0), "batches never came");
     }
 
     /// Waits until both have found each other again, and ends the agent in good order.

@@ -1,0 +1,215 @@
+//! What comes on the bulk lane and must become durable: batches, and words of their loss.
+
+use std::sync::Arc;
+
+use store::{Arrival, ArrivedBlock, Mark, SeriesId};
+use tonic::Status;
+use wire::ingest::{Batch, Loss};
+use wire::proto;
+
+use super::draining;
+use super::stream::{About, Pending, Stream};
+use crate::fleet::Received;
+use crate::losses;
+use crate::metrics::Refused;
+
+impl Stream<'_> {
+    /// Checks a batch and hands it to the writer. A block that cannot be used is left out and
+    /// counted; the rest of the batch, from other targets, is taken.
+    pub(super) async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
+        let arrived = self.ingest.clock.monotonic();
+        let batch = Batch::try_from(batch).map_err(|error| self.wrong(&error.to_string()))?;
+        let sequence = batch.sequence.get();
+        if let Some(clocks) = batch.clocks {
+            let was_set = self.skew.note(&clocks, self.ingest.clock.wall_millis());
+            let offset_millis = self.skew.offset_millis();
+            self.connection.clock_offset(offset_millis);
+            if was_set {
+                let agent = &self.hello.agent_id;
+                tracing::warn!(%agent, offset_millis, "the clock of an agent was set");
+            }
+        }
+        let mut received = Received {
+            batches: 1,
+            ..Received::default()
+        };
+        let mut cells_left = series::limits::BLOCK_SAMPLES_MAX;
+        let mut refusal = None;
+        let mut blocks = Vec::with_capacity(batch.blocks.len());
+        for block in batch.blocks {
+            received.bytes += block.columns.len() as u64;
+            match self.check(block, cells_left) {
+                Ok(block) => {
+                    let newest = block.block.times.last().copied();
+                    received.newest_sample_millis = received.newest_sample_millis.max(newest);
+                    received.samples += block.block.sample_count() as u64;
+                    let cells = block.block.times.len() * block.block.columns.len();
+                    cells_left = cells_left.saturating_sub(cells);
+                    blocks.push(block);
+                }
+                Err((why, reason)) => {
+                    self.ingest.metrics.refused(why).inc();
+                    let agent = &self.hello.agent_id;
+                    tracing::error!(%agent, sequence, reason, "a block of a batch was refused");
+                    refusal = Some(reason);
+                }
+            }
+        }
+        self.ingest.metrics.received_bytes.add(received.bytes);
+        let refusal = refusal.filter(|_| blocks.is_empty());
+        let note = refusal.is_some().then(|| {
+            self.ingest.metrics.lost(losses::REFUSED).inc();
+            self.note(losses::REFUSED, None)
+        });
+        let arrival = Arrival {
+            mark: Some(self.mark(sequence, sequence)),
+            note,
+            generation: self.generation,
+            blocks,
+            samples: store::Samples::default(),
+        };
+        let about = About::Batch { sequence, refusal };
+        self.submit(arrival, about, received, arrived).await
+    }
+
+    /// Hands on the word of a loss.
+    pub(super) async fn lose(&mut self, loss: proto::Loss) -> Result<Pending, Status> {
+        let loss = Loss::try_from(loss).map_err(|error| self.wrong(&error.to_string()))?;
+        self.settle_lost(loss.sequences.into_inner(), &loss.reason, loss.span)
+            .await
+    }
+
+    /// Hands sequences that will never come to the writer.
+    pub(super) async fn settle_lost(
+        &self,
+        (first, last): (u64, u64),
+        reason: &str,
+        span: Option<(i64, i64)>,
+    ) -> Result<Pending, Status> {
+        let settled = self.settled();
+        let batches = settled
+            .missing(first, last)
+            .map(|(first, last)| last - first + 1);
+        let batches = batches.sum();
+        if batches > 0 {
+            self.ingest.metrics.lost(reason).add(batches);
+            tracing::error!(
+                agent = %self.hello.agent_id,
+                first,
+                last,
+                reason,
+                batches,
+                "batches of an agent are lost"
+            );
+        }
+        let arrival = Arrival {
+            mark: Some(self.mark(first, last)),
+            note: Some(self.note(reason, span)),
+            generation: self.generation,
+            ..Arrival::default()
+        };
+        let arrived = self.ingest.clock.monotonic();
+        let about = About::Loss { first, last };
+        self.submit(arrival, about, Received::default(), arrived)
+            .await
+    }
+
+    fn note(&self, reason: &str, span: Option<(i64, i64)>) -> store::Note {
+        let now = self.ingest.clock.wall_millis();
+        let (agent, epoch) = (&self.hello.agent_id, self.hello.epoch.get());
+        losses::note(agent, epoch, reason, span, now)
+    }
+
+    fn mark(&self, first: u64, last: u64) -> (String, Mark) {
+        let mark = Mark {
+            epoch: self.hello.epoch.get(),
+            first,
+            last,
+            base: self.hello.oldest_sequence.get(),
+        };
+        (self.hello.agent_id.as_str().to_owned(), mark)
+    }
+
+    async fn submit(
+        &self,
+        arrival: Arrival,
+        about: About,
+        received: Received,
+        arrived: std::time::Duration,
+    ) -> Result<Pending, Status> {
+        let share = usize::try_from(received.samples).unwrap_or(usize::MAX);
+        let share = u32::try_from(share.min(super::DECODED_SAMPLES_MAX)).unwrap_or(u32::MAX);
+        let decoded = Arc::clone(&self.ingest.decoded)
+            .acquire_many_owned(share)
+            .await;
+        let decoded = decoded.map_err(|_closed| draining())?;
+        let verdict = self.ingest.writer.submit(arrival).await;
+        Ok(Pending {
+            about,
+            arrived,
+            verdict: verdict.map_err(|_stopped| draining())?,
+            received,
+            _decoded: decoded,
+        })
+    }
+
+    fn check(
+        &self,
+        block: wire::ingest::Block,
+        cells_max: usize,
+    ) -> Result<ArrivedBlock, (Refused, String)> {
+        let decoded = codec::decode_block_within(&block.columns, cells_max)
+            .map_err(|error| (Refused::Damaged, error.to_string()))?;
+        let series: Option<Vec<Option<SeriesId>>> = block
+            .series_refs
+            .iter()
+            .map(|number| self.dictionary.get(usize::try_from(*number).ok()?).copied())
+            .collect();
+        let unknown = |reason: &str| (Refused::UnknownSeries, reason.to_owned());
+        let series = series.ok_or_else(|| unknown("names a series that was not defined"))?;
+        if series.len() != decoded.columns.len() {
+            return Err(unknown("names more or fewer series than it has columns"));
+        }
+        self.check_times(&decoded.times)?;
+        Ok(arrived(&series, block.columns, decoded))
+    }
+
+    fn check_times(&self, times: &[i64]) -> Result<(), (Refused, String)> {
+        let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+            return Ok(());
+        };
+        let now = self.ingest.clock.wall_millis();
+        let (oldest, newest) = self.ingest.config.borrow().sample_times(now);
+        if first < oldest || last > newest {
+            let reason =
+                format!("holds a sample at {first} or {last}, outside {oldest} to {newest}");
+            return Err((Refused::TimeOutOfRange, reason));
+        }
+        Ok(())
+    }
+}
+
+/// A block without the columns of series that were refused when they were defined.
+fn arrived(
+    series: &[Option<SeriesId>],
+    received: bytes::Bytes,
+    mut block: series::Block,
+) -> ArrivedBlock {
+    let known: Vec<SeriesId> = series.iter().copied().flatten().collect();
+    if known.len() == series.len() {
+        return ArrivedBlock {
+            series: known,
+            received,
+            block,
+        };
+    }
+    let mut is_known = series.iter().map(Option::is_some);
+    block.columns.retain(|_| is_known.next().unwrap_or(false));
+    let mut encoded = Vec::new();
+    codec::encode_block(&block, &mut encoded);
+    ArrivedBlock {
+        series: known,
+        received: encoded.into(),
+        block,
+    }
+}

@@ -1,0 +1,147 @@
+//! What of a node is there, what is missing, what is lost: the coordinator keeps account of it over
+//! `kill -9`, and `vedette gaps` shows it.
+
+use process_tests::ask::{channel, single};
+use process_tests::coordinator::Coordinator;
+use process_tests::lane::{Stream, batch, definitions, hello};
+use process_tests::now_millis;
+use process_tests::process::run;
+use tonic::Code;
+use tonic::transport::Channel;
+use wire::proto::sync_request::Message;
+use wire::proto::sync_response::Message as Answer;
+use wire::proto::{Hello, Loss, SequenceRange, Welcome};
+
+const AGENT: &str = "gappy";
+const MINUTE: i64 = 60_000;
+
+fn range(first: u64, last: u64) -> SequenceRange {
+    SequenceRange { first, last }
+}
+
+async fn stream(channel: &Channel, hello: Hello) -> (Stream, Welcome) {
+    let (stream, welcome) = Stream::welcomed(channel, hello).await;
+    stream.say(definitions(0, 1)).await;
+    (stream, welcome)
+}
+
+async fn lose(stream: &mut Stream, first: u64, last: u64, span: (i64, i64)) {
+    let loss = Loss {
+        first_sequence: first,
+        last_sequence: last,
+        reason: "full".to_owned(),
+        first_millis: span.0,
+        last_millis: span.1,
+    };
+    stream.say(Message::Loss(loss)).await;
+    match stream.answer().await {
+        Ok(Answer::LossRecorded(it)) => {
+            assert_eq!((it.first_sequence, it.last_sequence), (first, last));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn gaps(coordinator: &Coordinator) -> serde_json::Value {
+    let url = coordinator.url();
+    let said = run(
+        "vedette",
+        &["--coordinator", &url, "gaps", AGENT, "--format", "json"],
+    )
+    .await;
+    assert!(said.status.success(), "{said:?}");
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holes_are_asked_for_and_losses_are_known_to_the_minute_over_kill_9() {
+    let mut coordinator = Coordinator::start("").await;
+    let now = now_millis();
+    let way = channel(&coordinator);
+    let (mut first, welcome) = stream(&way, hello(AGENT)).await;
+    assert_eq!(
+        (welcome.last_durable_sequence, welcome.durable_beyond.len()),
+        (0, 0)
+    );
+    // The newest first, then the oldest; a sequence that came before is not counted again.
+    for (sequence, through) in [(8, 0), (1, 1), (2, 2), (8, 2)] {
+        let at = now - i64::try_from(sequence).unwrap() * 1000;
+        first.say(batch(sequence, &[0], at)).await;
+        assert_eq!(first.acknowledged(sequence).await, through);
+    }
+    let span = (now - 30 * MINUTE, now - 28 * MINUTE);
+    lose(&mut first, 3, 4, span).await;
+    // Told again, of more: the rest is new.
+    lose(&mut first, 3, 5, span).await;
+    drop(first);
+    coordinator.kill().await;
+    coordinator.restart().await;
+    let way = channel(&coordinator);
+    let (mut second, welcome) = stream(&way, hello(AGENT)).await;
+    assert_eq!(welcome.last_durable_sequence, 5);
+    assert_eq!(welcome.durable_beyond, [range(8, 8)]);
+    let shown = gaps(&coordinator).await;
+    assert_eq!(
+        shown["missing"],
+        serde_json::json!([{"first": 6, "last": 7}])
+    );
+    let losses = shown["losses"].as_array().unwrap();
+    let numbers = |name: &str| {
+        losses
+            .iter()
+            .map(|it| it[name].as_u64())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("first_sequence"), [Some(3), Some(5)]);
+    assert_eq!(numbers("last_sequence"), [Some(4), Some(5)]);
+    let minutes = shown["minutes"].as_array().unwrap();
+    let states: Vec<_> = minutes
+        .iter()
+        .map(|it| it["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["unknown", "lost", "unknown"], "{shown}");
+    assert_eq!(minutes[1]["reason"], "full");
+    second.say(batch(7, &[0], now - 7000)).await;
+    assert_eq!(second.acknowledged(7).await, 5);
+    second.say(batch(6, &[0], now - 6000)).await;
+    assert_eq!(second.acknowledged(6).await, 8);
+    let count = single(&way, "count_over_time(hostile[1h])", now).await;
+    assert_eq!(count, Some(5.0));
+    let lost = "vedette_coordinator_lost_batches_total{reason=\"full\"}";
+    assert_eq!(
+        coordinator.metric(lost).await,
+        Some(0.0),
+        "since the restart"
+    );
+    forgotten(&coordinator, &way).await;
+}
+
+/// An agent that was told that something is durable which is not: the store is older than its word.
+async fn forgotten(coordinator: &Coordinator, way: &Channel) {
+    let later = Hello {
+        oldest_sequence: 12,
+        ..hello(AGENT)
+    };
+    let (mut stream, welcome) = stream(way, later).await;
+    assert_eq!(welcome.last_durable_sequence, 11);
+    let shown = gaps(coordinator).await;
+    let last = shown["losses"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["reason"], "forgotten");
+    assert_eq!(
+        (&last["first_sequence"], &last["last_sequence"]),
+        (&9.into(), &11.into())
+    );
+    let lost = "vedette_coordinator_lost_batches_total{reason=\"forgotten\"}";
+    assert_eq!(coordinator.metric(lost).await, Some(3.0));
+    // A loss of nothing, or for no reason, ends the stream.
+    let nonsense = Loss {
+        first_sequence: 14,
+        last_sequence: 13,
+        reason: "full".to_owned(),
+        ..Loss::default()
+    };
+    stream.say(Message::Loss(nonsense)).await;
+    stream
+        .ended(Code::InvalidArgument, "loss.last_sequence")
+        .await;
+}
