@@ -86,18 +86,20 @@ impl SeriesSource for StoreSource {
         each: &mut EachSeries<'_>,
     ) -> Result<Selected, SourceError> {
         let meter = Charged::new(self, budget);
-        let read = self.store.select_each(matchers, range, &meter, &mut |series| {
-            let taken = each(SeriesSlice {
-                labels: series.labels,
-                times: series.times,
-                values: series.values,
+        let read = self
+            .store
+            .select_each(matchers, range, &meter, &mut |series| {
+                let taken = each(SeriesSlice {
+                    labels: series.labels,
+                    times: series.times,
+                    values: series.values,
+                });
+                if meter.goes_on(taken) {
+                    Ok(())
+                } else {
+                    Err(store::Error::Stopped)
+                }
             });
-            if meter.goes_on(taken) {
-                Ok(())
-            } else {
-                Err(store::Error::Stopped)
-            }
-        });
         Ok(said(&meter.outcome(read)?))
     }
 

@@ -86,7 +86,8 @@ impl Store {
             .saturating_sub(tier.millis());
         let first = Timestamp::from_millis(before.saturating_add(1));
         let range_of_samples = TimeRange::new(first, range.end_inclusive);
-        let Matching { ids, cold, damaged } = self.matching(&[matchers], range_of_samples, &|| meter.disk())?;
+        let Matching { ids, cold, damaged } =
+            self.matching(&[matchers], range_of_samples, &|| meter.disk())?;
         // Kept windows are on disk alone.
         if !meter.disk() {
             return Err(Error::Stopped);
