@@ -150,7 +150,7 @@ impl Outbox {
         work: impl FnOnce(&mut Spool) -> Result<T, spool::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let outbox = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = daemon::blocking::spawn(move || {
             let mut spool = outbox.lock();
             let done = work(&mut spool);
             outbox.report(&spool);

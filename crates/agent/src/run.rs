@@ -12,6 +12,7 @@ use series::Timestamp;
 use spool::{Directory, Spool};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tonic::transport::Endpoint;
 use wire::client::{self, Connection, Credentials, Token};
 
 use crate::batch::{Batcher, Gathered};
@@ -193,14 +194,18 @@ fn connect(config: &Config) -> Result<Connection, client::Error> {
         key: config.tls.key.clone(),
         token,
     };
-    client::connect(&config.coordinator, &credentials, |endpoint| {
-        endpoint
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-    })
+    client::connect(&config.coordinator, &credentials, tuned)
+}
+
+/// How long an agent waits for its coordinator, on any transport.
+#[must_use]
+pub fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
 }
 
 /// The labels of a source on this node.
@@ -386,7 +391,7 @@ impl Cutter {
         self.metrics.count_dropped(self.batcher.take_dropped());
         // Encoding takes as long as there are samples, and this thread has all else to do.
         let mut batcher = std::mem::take(&mut self.batcher);
-        let encoded = tokio::task::spawn_blocking(move || {
+        let encoded = daemon::blocking::spawn(move || {
             let records = batcher.cut();
             (batcher, records)
         });

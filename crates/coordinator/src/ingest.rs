@@ -211,7 +211,7 @@ impl Ingest {
             );
             let (events, agent) = (self.events.clone(), hello.agent_id.clone());
             let now = self.clock.wall_millis();
-            let recorded = tokio::task::spawn_blocking(move || events.record(&agent, event, now));
+            let recorded = daemon::blocking::spawn(move || events.record(&agent, event, now));
             let recorded = recorded
                 .await
                 .map_err(|_source| Status::internal("panicked"))?;

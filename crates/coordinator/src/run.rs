@@ -304,6 +304,20 @@ struct Services {
     access: Access,
 }
 
+/// A gRPC server with our limits and no services, for any transport.
+#[must_use]
+pub fn grpc_server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+        .load_shed(true)
+        .timeout(ANSWER_WITHIN)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+}
+
 fn serve_grpc(
     connections: mpsc::Receiver<Connection>,
     services: Services,
@@ -338,15 +352,7 @@ fn serve_grpc(
     let draining = shutdown.clone();
     let drained = shutdown.clone();
     let serving = async move {
-        let server = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
-            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-            .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
-            .load_shed(true)
-            .timeout(ANSWER_WITHIN)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        let server = grpc_server()
             .add_service(health_service)
             .add_service(reflection)
             .add_service(ingest)

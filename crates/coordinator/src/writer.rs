@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use daemon::blocking;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::{Arrival, Outcome, Store};
@@ -60,8 +61,8 @@ impl Writer {
     ) -> Self {
         let (jobs, queue) = mpsc::channel(config.borrow().ingest.queue_batches_max);
         // Its end is not awaited by name: it lives as long as the last stream holds a handle.
-        let work = move || write(queue, &store, &metrics, &clock, &config, &full);
-        drop(shutdown.spawn_blocking("writer", work));
+        let work = async move { write(queue, &store, &metrics, &clock, &config, &full).await };
+        drop(shutdown.spawn_on_thread("writer", work));
         Self { jobs }
     }
 
@@ -92,7 +93,7 @@ impl Writer {
     }
 }
 
-fn write(
+async fn write(
     mut queue: mpsc::Receiver<Job>,
     store: &Store,
     metrics: &Metrics,
@@ -100,7 +101,7 @@ fn write(
     config: &watch::Receiver<Arc<Config>>,
     full: &Notify,
 ) {
-    while let Some(first) = queue.blocking_recv() {
+    while let Some(first) = queue.recv().await {
         let mut bytes = size(&first);
         let mut group = vec![first];
         while group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
@@ -116,7 +117,7 @@ fn write(
             full.notify_one();
         }
         if head_bytes > head_bytes_max.saturating_mul(2) {
-            match store.flush() {
+            match blocking::here(|| store.flush()).await {
                 Ok(flushed) => tracing::warn!(samples = flushed.samples, "head full, flushed"),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "flush"),
             }
@@ -127,7 +128,8 @@ fn write(
             .unzip();
         let samples: Vec<u64> = arrivals.iter().map(Arrival::sample_count).collect();
         let started = clock.monotonic();
-        let result = store.commit(arrivals).map_err(Arc::new);
+        let result = blocking::here(|| store.commit(arrivals)).await;
+        let result = result.map_err(Arc::new);
         metrics
             .commit_seconds
             .record(clock.monotonic().saturating_sub(started));

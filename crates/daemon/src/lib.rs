@@ -7,6 +7,7 @@
 //! process that was asked to stop ends within its deadline and says which task did not.
 
 pub mod backoff;
+pub mod blocking;
 pub mod clock;
 pub mod config;
 pub mod logs;

@@ -11,12 +11,15 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::blocking;
 
 /// Exit code of a process that did what it was asked to.
 pub const DONE: u8 = 0;
@@ -270,10 +273,24 @@ impl Shutdown {
         T: Send + 'static,
     {
         let guard = self.guard(name);
-        tokio::task::spawn_blocking(move || {
+        blocking::spawn(move || {
             let _guard = guard;
             work()
         })
+    }
+
+    /// Starts a task that blocks between its waits, on a thread of its own, and waits for it at the
+    /// end. What blocks goes through [`blocking::here`].
+    pub fn spawn_on_thread<F>(&self, name: impl Into<String>, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        if blocking::is_simulated() {
+            return self.spawn(name, task);
+        }
+        let runtime = Handle::current();
+        self.spawn_blocking(name, move || runtime.block_on(task))
     }
 
     /// Something that runs until the guard is dropped, such as a thread of its own.

@@ -209,7 +209,7 @@ impl Writing {
         });
         let rows: Vec<StateRow> = rows.collect();
         let (count, store) = (rows.len() as u64, Arc::clone(&self.store));
-        let written = tokio::task::spawn_blocking(move || store.put_state(SPACE, rows)).await;
+        let written = daemon::blocking::spawn(move || store.put_state(SPACE, rows)).await;
         let failed = match written {
             Ok(Ok(())) => return,
             Ok(Err(error)) => daemon::chain(&error),

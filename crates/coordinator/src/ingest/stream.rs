@@ -310,7 +310,7 @@ impl Stream<'_> {
             return Ok(());
         }
         let families = self.ingest.families.clone();
-        let noted = tokio::task::spawn_blocking(move || {
+        let noted = daemon::blocking::spawn(move || {
             families.note(said.into_iter().map(|family| Family {
                 name: family.name,
                 help: family.help,
