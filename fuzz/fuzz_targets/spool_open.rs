@@ -4,12 +4,16 @@
 
 use fuzz::{Input, MIB, seal, within};
 use libfuzzer_sys::fuzz_target;
-use spool::{Config, Disk, Error, MemoryDisk, Spool};
+use spool::{Config, Disk, Error, MemoryDisk, Reason, Spool};
 
 const CONFIG: Config = Config {
     bytes_max: 4096,
     segment_bytes: 1024,
     epoch_if_new: 7,
+    span_of: |record| {
+        let at = i64::from(*record.first()?);
+        Some((at, at))
+    },
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -27,9 +31,12 @@ fn put_files(input: &mut Input<'_>, disk: &MemoryDisk) {
         }
         let kind = input.u8();
         let (name, bytes) = match kind % 8 {
-            0 => ("epoch".to_owned(), state(input, *b"VDSE")),
-            1 => ("losses".to_owned(), state(input, *b"VDSL")),
-            2 => ("acknowledged".to_owned(), state(input, *b"VDSA")),
+            0 => ("epoch".to_owned(), state(input, *b"VDSE", 1)),
+            1 => {
+                let version = 1 + (kind >> 3) % 3;
+                ("losses".to_owned(), state(input, *b"VDSL", version))
+            }
+            2 => ("acknowledged".to_owned(), state(input, *b"VDSA", 1)),
             3 => (segment_name(number(input)), input.piece().to_vec()),
             4 => {
                 let names = ["epoch", "losses", "acknowledged", "other", "0.seg"];
@@ -42,8 +49,8 @@ fn put_files(input: &mut Input<'_>, disk: &MemoryDisk) {
     }
 }
 
-fn state(input: &mut Input<'_>, magic: [u8; 4]) -> Vec<u8> {
-    seal::behind(&[&magic[..], &[1, 0, 0, 0], input.piece()].concat())
+fn state(input: &mut Input<'_>, magic: [u8; 4], version: u8) -> Vec<u8> {
+    seal::behind(&[&magic[..], &[version, 0, 0, 0], input.piece()].concat())
 }
 
 /// A small number, or any.
@@ -64,7 +71,8 @@ fn segment(input: &mut Input<'_>) -> (String, Vec<u8>) {
     let flags = input.u8();
     let said = if flags & 1 == 0 { first } else { number(input) };
     let version = if flags & 2 == 0 { 1 } else { input.u8() };
-    let mut bytes = seal::segment_head(version, said, number(input));
+    let level = flags >> 3 & 1;
+    let mut bytes = seal::segment_head(version, level, said, number(input));
     let mut sequence = first;
     for _ in 0..flags >> 4 {
         let kind = input.u8();
@@ -118,10 +126,36 @@ fn use_spool(disk: &MemoryDisk) {
     assert_eq!((recovery.losses, recovery.cut_bytes), (vec![], 0));
     assert_eq!(spool.losses(), losses);
     assert_eq!(read_all(&mut spool), before);
+    make_room(&mut spool, &before);
+    let losses = spool.losses().to_vec();
     spool.losses_told(&losses).expect("the disk works");
     assert_eq!(spool.losses(), []);
-    spool.acknowledge_through(next).expect("it was given out");
+    let last = spool.synced_next_sequence() - 1;
+    spool.acknowledge_through(last).expect("it was given out");
     assert_eq!((spool.pending(), read_all(&mut spool)), (0, vec![]));
+}
+
+/// Makes records thinner, drops some and skips some: what is left is what was there.
+fn make_room(spool: &mut Spool, before: &[(u64, Vec<u8>)]) {
+    let mut half = |_: u64, record: &[u8]| Some(record[..record.len() / 2].to_vec());
+    while spool
+        .thin_oldest(1, &mut half)
+        .expect("the disk works")
+        .is_some()
+    {}
+    let thin = read_all(spool);
+    assert!(
+        thin.iter()
+            .zip(before)
+            .all(|(thin, whole)| thin.0 == whole.0 && whole.1.starts_with(&thin.1))
+    );
+    assert_eq!(thin.len(), before.len());
+    spool.drop_oldest().expect("the disk works");
+    assert!(thin.ends_with(&read_all(spool)));
+    match spool.skip(3, Reason::Unwritten, Some((1, 2))) {
+        Ok(()) | Err(Error::SequencesExhausted) => {}
+        Err(error) => panic!("a disk that works and {error}"),
+    }
 }
 
 fn read_all(spool: &mut Spool) -> Vec<(u64, Vec<u8>)> {

@@ -74,10 +74,10 @@ pub fn windows(key: &[u8], (first, last): (i64, i64), body: &[u8]) -> Vec<u8> {
 
 /// The head of a segment of the spool.
 #[must_use]
-pub fn segment_head(version: u8, first: u64, epoch: u64) -> Vec<u8> {
+pub fn segment_head(version: u8, level: u8, first: u64, epoch: u64) -> Vec<u8> {
     let first = first.to_le_bytes();
     let epoch = epoch.to_le_bytes();
-    behind(&[&b"VDTS"[..], &[version, 0, 0, 0], &first, &epoch].concat())
+    behind(&[&b"VDTS"[..], &[version, level, 0, 0], &first, &epoch].concat())
 }
 
 /// A record of a segment of the spool.

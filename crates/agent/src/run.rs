@@ -167,6 +167,7 @@ fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
         bytes_max: config.spool.bytes_max.as_u64(),
         segment_bytes: config.spool.segment_bytes.as_u64(),
         epoch_if_new: clock.wall_millis().max(1).cast_unsigned(),
+        span_of: spool::no_span,
     };
     let failed = |source| Error::Spool {
         path: path.clone(),

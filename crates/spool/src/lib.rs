@@ -6,10 +6,11 @@
 //! Promises:
 //! - What [`Spool::sync`] returned for is found again after `kill -9` and after power loss, until
 //!   it is acknowledged or a [`Loss`] that covers it is declared.
-//! - Only synced records are given out, so a number that anyone has seen is never given to other
-//!   bytes, however often the process restarts.
-//! - It never grows past its bound and never blocks at it: the oldest records go, and the loss is
-//!   kept on disk until the caller says that it was told.
+//! - Only synced records are given out, so a number that anyone has seen is never given to another
+//!   record, however often the process restarts.
+//! - It never grows past its bound and never blocks at it: the oldest records go, and the loss, with
+//!   the span of their times, is kept on disk until the caller says that it was told. A caller that
+//!   can say the same in fewer bytes makes room before that with [`Spool::thin_oldest`].
 //! - A torn tail is cut at the last good record. A damaged segment is set aside into `damaged/`, its
 //!   good beginning kept, the rest declared lost; nothing unreadable is deleted.
 //! - A full disk is an error to try again later, and harms nothing that is there.
@@ -30,6 +31,6 @@ mod state;
 pub use directory::Directory;
 pub use disk::Disk;
 pub use error::Error;
-pub use loss::{LOSSES_MAX, Loss, Reason};
+pub use loss::{LOSSES_MAX, Loss, Reason, Span, no_span};
 pub use memory::MemoryDisk;
-pub use spool::{Config, Recovery, Spool};
+pub use spool::{Config, Recovery, Spool, Thinned, Thinner};

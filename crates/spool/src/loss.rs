@@ -9,11 +9,13 @@ pub enum Reason {
     Damaged,
     /// Their file is not there.
     Missing,
+    /// They could not be written: the disk was full or failed for longer than memory could hold them.
+    Unwritten,
 }
 
 impl Reason {
     /// All reasons, in the order of [`Reason::code`] from 1 on.
-    pub const ALL: [Self; 3] = [Self::Full, Self::Damaged, Self::Missing];
+    pub const ALL: [Self; 4] = [Self::Full, Self::Damaged, Self::Missing, Self::Unwritten];
 
     /// A stable number for disk.
     #[must_use]
@@ -22,6 +24,7 @@ impl Reason {
             Self::Full => 1,
             Self::Damaged => 2,
             Self::Missing => 3,
+            Self::Unwritten => 4,
         }
     }
 
@@ -38,7 +41,25 @@ impl Reason {
             Self::Full => "full",
             Self::Damaged => "damaged",
             Self::Missing => "missing",
+            Self::Unwritten => "unwritten",
         }
+    }
+}
+
+/// The least and the greatest time of something, both inside.
+pub type Span = (i64, i64);
+
+/// The times of a record whose content is not known: none. For [`crate::Config::span_of`].
+#[must_use]
+pub const fn no_span(_record: &[u8]) -> Option<Span> {
+    None
+}
+
+/// The span that holds both; one that is not known adds nothing.
+pub(crate) fn hull(one: Option<Span>, other: Option<Span>) -> Option<Span> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (known, None) | (None, known) => known,
     }
 }
 
@@ -51,6 +72,9 @@ pub struct Loss {
     pub last: u64,
     /// Why.
     pub reason: Reason,
+    /// The first and the last time in those records, as [`crate::Config::span_of`] tells it, of as
+    /// many of them as could be read; none if no time is known.
+    pub span: Option<Span>,
 }
 
 /// Most intervals that are remembered. Past it the two oldest become one that spans both.
@@ -77,6 +101,7 @@ impl Losses {
                         && last.last.checked_add(1) == Some(part.first) =>
                 {
                     last.last = part.last;
+                    last.span = hull(last.span, part.span);
                 }
                 _ => self.untold.push(*part),
             }
@@ -102,7 +127,8 @@ impl Losses {
     }
 }
 
-/// What is left of `loss` without the sequences of `other`.
+/// What is left of `loss` without the sequences of `other`. A part has the span of the whole, since
+/// nobody knows which of its times are whose.
 fn minus(loss: &Loss, other: &Loss) -> impl Iterator<Item = Loss> + use<> {
     let before = Loss {
         last: loss.last.min(other.first.saturating_sub(1)),
@@ -130,6 +156,7 @@ fn bound(losses: &mut Vec<Loss>) {
         if let Some(next) = losses.first_mut() {
             next.first = next.first.min(oldest.first);
             next.last = next.last.max(oldest.last);
+            next.span = hull(next.span, oldest.span);
         }
     }
 }
@@ -143,7 +170,29 @@ mod tests {
             first,
             last,
             reason: Reason::Full,
+            span: None,
         }
+    }
+
+    #[test]
+    fn neighbours_of_one_reason_span_the_times_of_both() {
+        let timed = |first, last, span| Loss {
+            span,
+            ..loss(first, last)
+        };
+        let mut losses = Losses::default();
+        losses.add(timed(1, 3, Some((10, 30))));
+        losses.add(timed(4, 4, None));
+        losses.add(timed(5, 6, Some((5, 20))));
+        let other = Loss {
+            reason: Reason::Damaged,
+            ..timed(7, 8, Some((1, 99)))
+        };
+        losses.add(other);
+        assert_eq!(losses.untold, [timed(1, 6, Some((5, 30))), other]);
+        // A part that is still to be told keeps the span of the whole.
+        losses.tell(&timed(1, 2, None));
+        assert_eq!(losses.untold[0], timed(3, 6, Some((5, 30))));
     }
 
     #[test]
@@ -170,10 +219,18 @@ mod tests {
     #[test]
     fn the_list_is_bounded() {
         let mut losses = Losses::default();
-        for turn in 0..3000 {
-            losses.add(loss(turn * 10 + 1, turn * 10 + 2));
+        for turn in 0..3000_u64 {
+            let at = turn.cast_signed();
+            losses.add(Loss {
+                span: Some((at, at)),
+                ..loss(turn * 10 + 1, turn * 10 + 2)
+            });
         }
         assert_eq!(losses.untold.len(), LOSSES_MAX);
-        assert_eq!(losses.untold[0].first, 1);
+        let merged = 3000 - i64::try_from(LOSSES_MAX).unwrap();
+        assert_eq!(
+            (losses.untold[0].first, losses.untold[0].span),
+            (1, Some((0, merged)))
+        );
     }
 }

@@ -19,7 +19,10 @@ struct Inner {
     undoable: Vec<(String, File)>,
     /// Bytes that may still be written before the disk is full.
     room: Option<usize>,
+    /// Most bytes of all files together.
+    capacity: Option<usize>,
     sync_failures: usize,
+    replace_failures: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,18 @@ impl MemoryDisk {
     #[must_use]
     pub fn room(&self) -> Option<usize> {
         self.inner().room
+    }
+
+    /// From now on all files together hold at most `bytes`: what is removed or cut makes room again.
+    /// `None` lifts the bound.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.inner().capacity = bytes;
+    }
+
+    /// The next `count` replacements are made and fail all the same, as when a directory cannot be
+    /// synced.
+    pub fn fail_replacements(&self, count: usize) {
+        self.inner().replace_failures = count;
     }
 
     /// The next `count` syncs fail, and what they should have saved is lost at the next crash.
@@ -71,7 +86,9 @@ impl MemoryDisk {
             file.durable = file.bytes.len();
         }
         inner.room = None;
+        inner.capacity = None;
         inner.sync_failures = 0;
+        inner.replace_failures = 0;
     }
 
     /// Changes the bytes of a file behind the spool's back; `false` if there is none.
@@ -111,6 +128,11 @@ impl Inner {
 
     /// How much of `wanted` bytes can be written.
     fn take_room(&mut self, wanted: usize) -> usize {
+        let used = || self.files.values().map(|file| file.bytes.len()).sum();
+        let wanted = match self.capacity {
+            Some(capacity) => wanted.min(capacity.saturating_sub(used())),
+            None => wanted,
+        };
         let Some(room) = &mut self.room else {
             return wanted;
         };
@@ -194,6 +216,10 @@ impl Disk for MemoryDisk {
         };
         inner.files.insert(name.to_owned(), file);
         inner.undoable.clear();
+        if inner.replace_failures > 0 {
+            inner.replace_failures -= 1;
+            return Err(io::Error::other("the directory did not answer"));
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The bytes of a segment: a head, then records.
 
-/// Magic, version, three zero bytes, first sequence, epoch, checksum.
+/// Magic, version, level, two zero bytes, first sequence, epoch, checksum.
 pub(crate) const HEAD_BYTES: usize = 28;
 /// Length, checksum, sequence.
 pub(crate) const RECORD_HEAD_BYTES: usize = 16;
@@ -19,6 +19,8 @@ pub(crate) const SEQUENCE_END: u64 = u64::MAX / 2;
 pub(crate) struct Head {
     pub(crate) first: u64,
     pub(crate) epoch: u64,
+    /// How thin its records were made; 0 for as they came.
+    pub(crate) level: u8,
 }
 
 /// The name of the segment that starts at `first`: twenty digits, so that names sort as numbers.
@@ -38,6 +40,7 @@ pub(crate) fn head_bytes(head: &Head) -> [u8; HEAD_BYTES] {
     let mut bytes = [0; HEAD_BYTES];
     bytes[..4].copy_from_slice(&MAGIC);
     bytes[4] = VERSION;
+    bytes[5] = head.level;
     bytes[8..16].copy_from_slice(&head.first.to_le_bytes());
     bytes[16..24].copy_from_slice(&head.epoch.to_le_bytes());
     let checksum = crc32fast::hash(&bytes[..24]);
@@ -66,6 +69,7 @@ pub(crate) fn read_head(segment: &[u8]) -> FoundHead {
     FoundHead::Good(Head {
         first: u64_at(bytes, 8),
         epoch: u64_at(bytes, 16),
+        level: bytes[5],
     })
 }
 
@@ -147,6 +151,16 @@ pub(crate) fn walk(segment: &[u8], first: u64, end_exclusive: u64) -> Walk {
     }
 }
 
+/// The records of a segment from `first` on, up to the first that is not good.
+pub(crate) fn records(segment: &[u8], first: u64) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut rest = segment.get(HEAD_BYTES..).unwrap_or_default();
+    (first..).map_while(move |sequence| {
+        let (record, after) = rest.split_at_checked(good_record(rest, sequence)?)?;
+        rest = after;
+        Some((sequence, record.get(RECORD_HEAD_BYTES..)?))
+    })
+}
+
 /// The highest sequence of any whole record in `bytes`, wherever it starts: a tail torn by a crash
 /// has none, since nothing was written after it.
 fn highest_within(bytes: &[u8], from: u64, end_exclusive: u64) -> Option<u64> {
@@ -186,8 +200,14 @@ fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
+    const HEAD: Head = Head {
+        first: 7,
+        epoch: 1,
+        level: 2,
+    };
+
     fn segment(records: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = head_bytes(&Head { first: 7, epoch: 1 }).to_vec();
+        let mut bytes = head_bytes(&HEAD).to_vec();
         for (sequence, record) in (7..).zip(records) {
             put_record(sequence, record, &mut bytes);
         }
@@ -214,6 +234,8 @@ mod tests {
                 (7 + records as u64, ends[records])
             );
             assert_eq!(walk.beyond, None);
+            let read = super::records(&whole[..cut], 7);
+            assert_eq!(read.count(), records);
         }
     }
 
@@ -234,10 +256,7 @@ mod tests {
     #[test]
     fn a_head_is_checked() {
         let bytes = segment(&[]);
-        assert_eq!(
-            read_head(&bytes),
-            FoundHead::Good(Head { first: 7, epoch: 1 })
-        );
+        assert_eq!(read_head(&bytes), FoundHead::Good(HEAD));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;

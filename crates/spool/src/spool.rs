@@ -2,11 +2,12 @@
 
 mod read;
 mod recover;
+mod room;
+mod thin;
 
 use std::collections::VecDeque;
-use std::io;
 
-use crate::loss::{Loss, Losses, Reason};
+use crate::loss::{Loss, Losses, Span};
 use crate::record::{
     HEAD_BYTES, Head, RECORD_HEAD_BYTES, SEQUENCE_END, head_bytes, put_record, segment_name,
 };
@@ -15,17 +16,19 @@ use crate::state::{
 };
 use crate::{Disk, Error};
 
+pub use thin::{Thinned, Thinner};
+
 /// No segment is larger: recovery reads one at a time into memory.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The smallest segment that is worth a file.
 const SEGMENT_BYTES_MIN: u64 = 256;
 
-/// The bounds of a spool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bounds of a spool, and what it cannot know itself.
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Most bytes of all segments together; at least two segments. Past it the oldest segment is
-    /// dropped. What was set aside as damaged and the small state files (under 64 KiB each) come
+    /// dropped. What was set aside as damaged and the small state files (under 128 KiB each) come
     /// on top.
     pub bytes_max: u64,
     /// Most bytes of one segment, and so of one record with its 44 bytes of heads. Space is freed
@@ -34,6 +37,9 @@ pub struct Config {
     /// The epoch to take if there is no spool yet, such as the time in nanoseconds: a value that no
     /// earlier spool of this agent had.
     pub epoch_if_new: u64,
+    /// The first and the last time in a record, for [`Loss::span`]; [`crate::no_span`] where nobody
+    /// asks.
+    pub span_of: fn(&[u8]) -> Option<Span>,
 }
 
 impl Config {
@@ -77,6 +83,8 @@ struct Segment {
     first: u64,
     next: u64,
     bytes: u64,
+    /// How thin its records were made; 0 for as they came.
+    level: u8,
 }
 
 impl Segment {
@@ -94,6 +102,9 @@ enum Tail {
     /// A sync failed: the kernel may have thrown away what it could not write, and may claim
     /// success the next time. The unsynced records are written anew, elsewhere, from memory.
     Doubtful,
+    /// The next segment was begun in vain, but its file may be there, and ends this one: what comes
+    /// goes into the next, once it can be begun.
+    Ended,
 }
 
 /// Records on disk, numbered, oldest first, until they are acknowledged.
@@ -210,7 +221,7 @@ impl Spool {
         if self.tail == Tail::Doubtful {
             self.rewrite_tail()?;
         }
-        if self.active().bytes + needed > self.config.segment_bytes {
+        if self.needs_segment(needed) {
             self.make_room(HEAD_BYTES as u64 + needed)?;
             self.sync()?;
             self.start_segment(self.next, &[])?;
@@ -343,6 +354,11 @@ impl Spool {
         self.keep_losses(losses, self.floor)
     }
 
+    /// Whether so many bytes go into a segment of their own.
+    fn needs_segment(&self, bytes: u64) -> bool {
+        self.tail == Tail::Ended || self.active().bytes + bytes > self.config.segment_bytes
+    }
+
     fn active(&self) -> &Segment {
         &self.segments[self.segments.len() - 1]
     }
@@ -369,17 +385,25 @@ impl Spool {
         let mut bytes = head_bytes(&Head {
             first,
             epoch: self.epoch,
+            level: 0,
         })
         .to_vec();
         bytes.extend_from_slice(records);
-        self.disk
-            .replace(&name, &bytes)
-            .map_err(Error::disk("create", &name))?;
+        if let Err(source) = self.disk.replace(&name, &bytes) {
+            if first == self.next {
+                self.tail = Tail::Ended;
+            }
+            return Err(Error::disk("create", &name)(source));
+        }
+        if self.tail == Tail::Ended {
+            self.tail = Tail::Sound;
+        }
         self.segments.retain(|segment| segment.first != first);
         self.segments.push_back(Segment {
             first,
             next: self.next,
             bytes: bytes.len() as u64,
+            level: 0,
         });
         self.cursor = None;
         Ok(())
@@ -405,36 +429,6 @@ impl Spool {
         self.unsynced.clear();
         self.synced_next = self.next;
         self.tail = Tail::Sound;
-        Ok(())
-    }
-
-    fn make_room(&mut self, needed: u64) -> Result<(), Error> {
-        while self.bytes() + needed > self.config.bytes_max && self.segments.len() > 1 {
-            let oldest = &self.segments[0];
-            let (first, next) = (oldest.first.max(self.floor), oldest.next);
-            if first < next {
-                let mut losses = self.losses.clone();
-                losses.add(Loss {
-                    first,
-                    last: next - 1,
-                    reason: Reason::Full,
-                });
-                self.keep_losses(losses, next)?;
-            }
-            self.remove_oldest()?;
-        }
-        Ok(())
-    }
-
-    fn remove_oldest(&mut self) -> Result<(), Error> {
-        let name = self.segments[0].name();
-        match self.disk.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::disk("remove", &name)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        self.segments.pop_front();
         Ok(())
     }
 }

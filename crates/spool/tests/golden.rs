@@ -1,4 +1,5 @@
-//! A directory that was written once and must be read as the same records for ever.
+//! Directories that were written once and must be read as the same records for ever: the first as it
+//! was before losses had spans and segments levels, the second as it is written today.
 //!
 //! `VEDETTE_WRITE_GOLDEN=1` writes it if it is missing; what is there is never changed.
 
@@ -13,17 +14,21 @@ const CONFIG: Config = Config {
     bytes_max: 1024,
     segment_bytes: 512,
     epoch_if_new: 0x0102_0304,
+    span_of: |record| Some((i64::from(*record.first()?), i64::from(*record.last()?))),
 };
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/spool")
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/golden")
+        .join(name)
 }
 
 fn payload(sequence: u8) -> Vec<u8> {
     (0..100).map(|at| sequence ^ at).collect()
 }
 
-/// Twelve records of which the first four were dropped and the sixth is acknowledged.
+/// Twelve records of which the first four were dropped, the sixth is acknowledged, and the two after
+/// it are thinned.
 fn write(path: &Path) {
     let (mut spool, _) = Spool::open(Directory::open(path).unwrap(), CONFIG).unwrap();
     for sequence in 1..=12 {
@@ -34,6 +39,8 @@ fn write(path: &Path) {
     }
     spool.sync().unwrap();
     spool.acknowledge_through(6).unwrap();
+    let half = spool.thin_oldest(1, &mut |_, record| Some(record[..50].to_vec()));
+    assert_eq!(half.unwrap().unwrap().records, 2);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -59,24 +66,11 @@ fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-#[test]
-fn a_golden_spool_reads_as_it_was_and_is_written_so_today() {
+/// Opens a copy, which must have the last six records, `thin` of them thinned, and this loss.
+fn check(name: &str, thin: u8, span: Option<(i64, i64)>) {
     let scratch = tempfile::tempdir().unwrap();
-    let now = scratch.path().join("now");
-    write(&now);
-    if !folder().join("epoch").try_exists().unwrap()
-        && std::env::var_os("VEDETTE_WRITE_GOLDEN").is_some()
-    {
-        copy(&now, &folder());
-    }
-    assert_eq!(
-        files(&now),
-        files(&folder()),
-        "a spool is written differently"
-    );
-
     let then = scratch.path().join("then");
-    copy(&folder(), &then);
+    copy(&folder(name), &then);
     let config = Config {
         epoch_if_new: 9,
         ..CONFIG
@@ -87,17 +81,47 @@ fn a_golden_spool_reads_as_it_was_and_is_written_so_today() {
         (recovery.pending, recovery.cut_bytes, recovery.losses.len()),
         (6, 0, 0)
     );
-    assert_eq!(
-        spool.losses(),
-        [Loss {
-            first: 1,
-            last: 4,
-            reason: Reason::Full
-        }]
-    );
+    let loss = Loss {
+        first: 1,
+        last: 4,
+        reason: Reason::Full,
+        span,
+    };
+    assert_eq!(spool.losses(), [loss]);
     let expected: Vec<_> = (7..=12)
-        .map(|sequence| (u64::from(sequence), payload(sequence)))
+        .map(|sequence| {
+            let mut record = payload(sequence);
+            record.truncate(if sequence < 7 + thin { 50 } else { 100 });
+            (u64::from(sequence), record)
+        })
         .collect();
     assert_eq!(spool.read_from(1, 100, usize::MAX).unwrap(), expected);
     assert_eq!(spool.next_sequence(), 13);
+    // What is thin already is not thinned again.
+    let thinned = spool.thin_oldest(1, &mut |_, _| None).unwrap();
+    assert_eq!(thinned.is_none(), thin > 0);
+}
+
+#[test]
+fn a_golden_spool_of_version_1_reads_as_it_was() {
+    check("spool", 0, None);
+}
+
+#[test]
+fn a_golden_spool_reads_as_it_was_and_is_written_so_today() {
+    let scratch = tempfile::tempdir().unwrap();
+    let now = scratch.path().join("now");
+    write(&now);
+    let folder = folder("spool-2");
+    if !folder.join("epoch").try_exists().unwrap()
+        && std::env::var_os("VEDETTE_WRITE_GOLDEN").is_some()
+    {
+        copy(&now, &folder);
+    }
+    assert_eq!(
+        files(&now),
+        files(&folder),
+        "a spool is written differently"
+    );
+    check("spool-2", 2, Some((1, 4 ^ 99)));
 }

@@ -20,6 +20,10 @@ pub(crate) fn spools() -> Seeds {
     let states = states
         .bytes([1])
         .piece([&loss.concat()[..], &[2, 0, 0, 0, 0, 0, 0, 0]].concat());
+    // The same in version 2, with a span.
+    let span = [(-7_i64).to_le_bytes(), 9_i64.to_le_bytes()].concat();
+    let spans = Draft::default().bytes([1 + 8]);
+    let spans = spans.piece([&loss.concat()[..], &[4, 0, 1, 0, 0, 0, 0, 0], &span].concat());
     // Two segments of three records, the second one after a hole.
     let segment = |first: u8| {
         let head = Draft::default().bytes([5, first, 0x34, 1]);
@@ -35,6 +39,13 @@ pub(crate) fn spools() -> Seeds {
     let kept = Draft::default()
         .bytes([3, 9])
         .piece(golden("spool/00000000000000000009.seg"));
+    let thin = Draft::default()
+        .bytes([3, 5])
+        .piece(golden("spool-2/00000000000000000005.seg"));
+    let thin = thin
+        .bytes([4, 1])
+        .piece(golden("spool-2/losses"))
+        .bytes(kept.clone().done());
     let raw = Draft::default().bytes([4, 0]).piece(golden("spool/epoch"));
     let raw = raw.bytes([4, 1]).piece(golden("spool/losses"));
     let raw = raw.bytes([4, 2]).piece(golden("spool/acknowledged"));
@@ -43,8 +54,8 @@ pub(crate) fn spools() -> Seeds {
     let last = Draft::default()
         .bytes([3, 255])
         .bytes(u64::MAX.to_le_bytes());
-    let last = last.piece(seal::segment_head(1, u64::MAX, 1));
-    [states, two, all, kept, raw, last]
+    let last = last.piece(seal::segment_head(1, 0, u64::MAX, 1));
+    [states, spans, two, all, kept, thin, raw, last]
         .map(Draft::done)
         .to_vec()
 }

@@ -8,6 +8,7 @@ const CONFIG: Config = Config {
     bytes_max: 2048,
     segment_bytes: 512,
     epoch_if_new: 42,
+    span_of: spool::no_span,
 };
 
 fn outbox() -> (MemoryDisk, Outbox, Arc<Metrics>) {

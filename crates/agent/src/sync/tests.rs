@@ -147,6 +147,7 @@ const LIMITS: Config = Config {
     bytes_max: 1 << 20,
     segment_bytes: 1 << 16,
     epoch_if_new: 42,
+    span_of: spool::no_span,
 };
 
 fn connection(url: &str) -> Connection {

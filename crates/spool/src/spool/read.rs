@@ -113,7 +113,12 @@ impl Spool {
     }
 
     /// Gives up the durable records of a segment from `sequence` on, and keeps those before it.
-    fn lose_rest(&mut self, index: usize, sequence: u64, good_bytes: u64) -> Result<(), Error> {
+    pub(super) fn lose_rest(
+        &mut self,
+        index: usize,
+        sequence: u64,
+        good_bytes: u64,
+    ) -> Result<(), Error> {
         let segment = self.segments[index].clone();
         let is_active = index + 1 == self.segments.len();
         let end = segment.next.min(self.synced_next);
@@ -125,6 +130,7 @@ impl Spool {
                 first,
                 last: end - 1,
                 reason: Reason::Damaged,
+                span: None,
             });
             self.keep_losses(losses, self.floor)?;
         }
@@ -187,6 +193,7 @@ pub(super) fn salvage(
         good[..HEAD_BYTES].copy_from_slice(&head_bytes(&Head {
             first: segment.first,
             epoch,
+            level: segment.level,
         }));
         disk.replace(&name, &good)
             .map_err(Error::disk("create", &name))?;

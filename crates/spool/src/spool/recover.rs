@@ -180,6 +180,7 @@ fn examine(
             first,
             next: first,
             bytes: HEAD_BYTES as u64,
+            level: 0,
         },
         file_bytes,
         repair: Repair::Nothing,
@@ -194,6 +195,7 @@ fn examine(
             first: from,
             last,
             reason,
+            span: None,
         })
     };
     if file_bytes > SEGMENT_BYTES_MAX {
@@ -205,7 +207,10 @@ fn examine(
     disk.read_at(&name, 0, &mut bytes)
         .map_err(Error::disk("read", &name))?;
     let head_is_good = match read_head(&bytes) {
-        FoundHead::Good(head) if head.epoch <= epoch && head.first == first => true,
+        FoundHead::Good(head) if head.epoch <= epoch && head.first == first => {
+            finding.segment.level = head.level;
+            true
+        }
         FoundHead::Good(_) => {
             finding.repair = Repair::SetAside;
             return Ok(finding);
@@ -254,6 +259,7 @@ fn all_losses(findings: &[Finding], floor: u64, lost_next: u64) -> Vec<Loss> {
         first,
         last: end - 1,
         reason: Reason::Missing,
+        span: None,
     };
     let mut losses = Vec::new();
     let mut expected = floor;

@@ -1,8 +1,12 @@
-use std::collections::BTreeMap;
+mod room;
+mod thin;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::loss::Reason;
 use crate::record::segment_first;
 use crate::{Directory, MemoryDisk};
 
@@ -10,7 +14,15 @@ const CONFIG: Config = Config {
     bytes_max: 2048,
     segment_bytes: 512,
     epoch_if_new: 42,
+    span_of,
 };
+
+/// The first byte of a record is its time.
+fn span_of(record: &[u8]) -> Option<Span> {
+    record
+        .first()
+        .map(|byte| (i64::from(*byte), i64::from(*byte)))
+}
 
 fn open(disk: &MemoryDisk) -> (Spool, Recovery) {
     Spool::open(disk.clone(), CONFIG).unwrap()
@@ -107,7 +119,8 @@ fn at_the_bound_the_oldest_go_and_the_loss_is_kept_until_it_is_told() {
         [Loss {
             first: 1,
             last: 20,
-            reason: Reason::Full
+            reason: Reason::Full,
+            span: Some((0, 19)),
         }]
     );
     assert_eq!(sequences(&mut spool), (21..=40).collect::<Vec<_>>());
@@ -169,6 +182,7 @@ fn a_segment_of_a_later_epoch_belongs_to_another_spool() {
     let head = head_bytes(&Head {
         first: 4,
         epoch: 43,
+        level: 0,
     });
     disk.replace(&segment_name(4), &head).unwrap();
     let (mut spool, recovery) = open(&disk);
@@ -189,6 +203,7 @@ fn a_number_at_the_end_of_all_numbers_is_no_sequence() {
             first: number,
             last: number,
             reason: Reason::Full,
+            span: None,
         };
         let losses = Losses {
             untold: vec![loss],
@@ -198,6 +213,7 @@ fn a_number_at_the_end_of_all_numbers_is_no_sequence() {
         let head = Head {
             first: number,
             epoch: 1,
+            level: 0,
         };
         files.replace(&segment, &head_bytes(&head)).unwrap();
         let acknowledged = acknowledged_bytes(number);
@@ -257,6 +273,7 @@ fn a_damaged_segment_is_set_aside_its_beginning_kept_and_the_rest_declared_lost(
             first: 8,
             last: 10,
             reason: Reason::Damaged,
+            span: None,
         };
         if !found_while_reading {
             drop(spool);
@@ -292,7 +309,8 @@ fn damage_in_the_last_segment_never_lets_a_number_be_given_out_twice() {
         [Loss {
             first: 2,
             last: 3,
-            reason: Reason::Damaged
+            reason: Reason::Damaged,
+            span: None,
         }]
     );
     assert_eq!(spool.append(b"x").unwrap(), 4);
@@ -329,7 +347,8 @@ fn a_missing_segment_is_declared() {
         [Loss {
             first: 6,
             last: 10,
-            reason: Reason::Missing
+            reason: Reason::Missing,
+            span: None,
         }]
     );
     assert_eq!(sequences(&mut spool), [1, 2, 3, 4, 5, 11, 12]);
@@ -342,6 +361,7 @@ fn a_segment_that_is_missing_before_a_known_loss_is_declared_at_once() {
         first,
         last,
         reason,
+        span: None,
     };
     let known = Losses {
         untold: vec![loss(3, 5, Reason::Damaged)],
@@ -420,6 +440,7 @@ fn a_record_larger_than_a_segment_and_a_bad_configuration_are_refused() {
             bytes_max,
             segment_bytes,
             epoch_if_new: 1,
+            span_of,
         };
         assert!(matches!(config.validate(), Err(Error::BadConfig { .. })));
     }
@@ -451,7 +472,8 @@ fn a_directory_is_locked_and_keeps_what_it_is_given() {
         [Loss {
             first: 7,
             last: 10,
-            reason: Reason::Damaged
+            reason: Reason::Damaged,
+            span: None,
         }]
     );
     assert_eq!(sequences(&mut spool), [11, 12]);
@@ -466,6 +488,10 @@ enum Step {
     Tell,
     Room(usize),
     FailSync,
+    FailReplacement,
+    Thin,
+    DropOldest,
+    Skip(u64),
     Damage(usize, usize),
     Restart,
     Crash(Vec<u64>),
@@ -479,6 +505,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Tell),
         1 => (0_usize..600).prop_map(Step::Room),
         1 => Just(Step::FailSync),
+        1 => Just(Step::FailReplacement),
+        3 => Just(Step::Thin),
+        1 => Just(Step::DropOldest),
+        1 => (0_u64..4).prop_map(Step::Skip),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(file, byte)| Step::Damage(file, byte)),
         1 => Just(Step::Restart),
         2 => prop::collection::vec(any::<u64>(), 1..8).prop_map(Step::Crash),
@@ -493,39 +523,71 @@ struct Model {
     synced_next: u64,
     acknowledged: u64,
     declared: Vec<Loss>,
+    /// Numbers that were given to no record.
+    skipped: BTreeSet<u64>,
     /// The disk was damaged on purpose, so a loss may be declared for that reason.
     damaged: bool,
 }
 
 impl Model {
     fn declare(&mut self, spool: &Spool) {
-        self.declared.extend_from_slice(spool.losses());
         if !self.damaged {
-            let harmless =
-                |loss: &Loss| loss.reason == Reason::Full || loss.last <= self.acknowledged;
+            let harmless = |loss: &Loss| match loss.reason {
+                Reason::Full | Reason::Unwritten => true,
+                Reason::Damaged => loss.last <= self.acknowledged,
+                // The note of what was dropped or skipped may be lost, but not the hole.
+                Reason::Missing => (loss.first..=loss.last).all(|sequence| {
+                    sequence <= self.acknowledged
+                        || self.skipped.contains(&sequence)
+                        || self.is_declared(sequence)
+                }),
+            };
             assert!(spool.losses().iter().all(harmless), "{:?}", spool.losses());
         }
+        self.declared.extend_from_slice(spool.losses());
+    }
+
+    fn is_declared(&self, sequence: u64) -> bool {
+        self.declared
+            .iter()
+            .any(|loss| (loss.first..=loss.last).contains(&sequence))
     }
 
     fn check(&mut self, spool: &mut Spool) {
         let given: BTreeMap<u64, Vec<u8>> = all(spool).into_iter().collect();
         self.declare(spool);
         for (sequence, payload) in &given {
-            assert_eq!(Some(payload), self.records.get(sequence), "{sequence}");
+            let whole = self.records.get(sequence);
+            // Damage to a head may let a segment be thinned again.
+            let sound = whole.is_some_and(|whole| {
+                let mut lengths = std::iter::successors(Some(whole.len()), |length| {
+                    (*length > 10).then_some(length / 2)
+                });
+                let first = if self.damaged { usize::MAX } else { 2 };
+                whole.starts_with(payload)
+                    && lengths
+                        .position(|it| it == payload.len())
+                        .is_some_and(|at| at < first)
+            });
+            assert!(sound, "{sequence}");
             assert!(*sequence < spool.synced_next_sequence());
         }
         for sequence in self.acknowledged + 1..self.synced_next {
-            let lost = self
-                .declared
-                .iter()
-                .any(|loss| (loss.first..=loss.last).contains(&sequence));
             assert!(
-                given.contains_key(&sequence) || lost,
+                given.contains_key(&sequence) || self.is_declared(sequence),
                 "{sequence} is gone without a word"
             );
         }
         assert!(spool.bytes() <= CONFIG.bytes_max);
         assert!(spool.pending() >= given.len() as u64);
+    }
+
+    fn skip(&mut self, spool: &mut Spool, count: u64) {
+        let first = spool.next_sequence();
+        if spool.skip(count, Reason::Unwritten, None).is_ok() {
+            assert_eq!(spool.next_sequence(), first + count);
+            self.skipped.extend(first..first + count);
+        }
     }
 
     /// A new process has opened the spool.
@@ -546,6 +608,9 @@ fn run(steps: &[Step]) {
         ..Model::default()
     };
     for (turn, step) in steps.iter().enumerate() {
+        let before = turn.checked_sub(1).map(|before| &steps[before]);
+        let fails = matches!(before, Some(Step::FailReplacement));
+        disk.fail_replacements(usize::from(fails));
         match step {
             Step::Append(len) => {
                 let payload = vec![u8::try_from(turn % 251).unwrap(); *len];
@@ -571,6 +636,11 @@ fn run(steps: &[Step]) {
             }
             Step::Room(room) => disk.set_room(Some(*room)),
             Step::FailSync => disk.fail_syncs(1),
+            // For the next step.
+            Step::FailReplacement => {}
+            Step::Thin => drop(spool.thin_oldest(1, &mut thin::halved)),
+            Step::DropOldest => drop(spool.drop_oldest()),
+            Step::Skip(count) => model.skip(&mut spool, *count),
             Step::Damage(file, byte) => {
                 let names = segments(&disk);
                 // The last file is spared: damage to its last record looks like a torn tail.
@@ -586,6 +656,7 @@ fn run(steps: &[Step]) {
             Step::Restart if spool.tail != Tail::Doubtful => {
                 disk.set_room(None);
                 disk.fail_syncs(0);
+                disk.fail_replacements(0);
                 drop(spool);
                 spool = open(&disk).0;
                 model.reopened(&spool);
@@ -608,6 +679,7 @@ fn run(steps: &[Step]) {
 fn disk_lifted(disk: &MemoryDisk, look: impl FnOnce()) {
     let room = disk.room();
     disk.set_room(None);
+    disk.fail_replacements(0);
     look();
     disk.set_room(room);
 }

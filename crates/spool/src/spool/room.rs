@@ -1,0 +1,145 @@
+//! Room for what comes: what goes for it, and what could not be kept at all.
+
+use std::io;
+
+use super::{Segment, Spool};
+use crate::Error;
+use crate::loss::{Loss, Reason, Span, hull};
+use crate::record::{HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, records};
+
+impl Spool {
+    /// Whether taking in a record of so many bytes would drop the oldest segment.
+    #[must_use]
+    pub fn is_full_for(&self, record_bytes: usize) -> bool {
+        let mut needed = (RECORD_HEAD_BYTES + record_bytes) as u64;
+        if self.needs_segment(needed) {
+            needed += HEAD_BYTES as u64;
+        }
+        self.is_over(needed)
+    }
+
+    /// Drops the oldest segment, for a disk that has no room although the spool is within its bound;
+    /// what was not acknowledged of it is a [`Loss`]. `false` when there is only the one that is
+    /// written to.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn drop_oldest(&mut self) -> Result<bool, Error> {
+        if self.segments.len() < 2 {
+            return Ok(false);
+        }
+        let oldest = self.segments[0].clone();
+        let first = oldest.first.max(self.floor);
+        if first >= oldest.next {
+            self.remove_oldest()?;
+            return Ok(true);
+        }
+        let mut losses = self.losses.clone();
+        losses.add(Loss {
+            first,
+            last: oldest.next - 1,
+            reason: Reason::Full,
+            span: self.span_from(&oldest, first),
+        });
+        match self.keep_losses(losses.clone(), oldest.next) {
+            Ok(()) => self.remove_oldest()?,
+            // Where there is no room even for the note, the room comes first. If the process ends
+            // between the two, the next one finds the hole and calls it missing.
+            Err(Error::DiskFull { .. }) => {
+                self.remove_oldest()?;
+                if self.keep_losses(losses.clone(), oldest.next).is_err() {
+                    self.losses = losses;
+                    self.floor = oldest.next;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Gives the next `count` sequences to records that cannot be kept: a [`Loss`] from the start.
+    ///
+    /// # Errors
+    /// [`Error::SequencesExhausted`]; or the disk is full or fails before anything is changed.
+    pub fn skip(&mut self, count: u64, reason: Reason, span: Option<Span>) -> Result<(), Error> {
+        let first = self.next;
+        let end = first.saturating_add(count);
+        if end > SEQUENCE_END {
+            return Err(Error::SequencesExhausted);
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        self.sync()?;
+        self.make_room(HEAD_BYTES as u64)?;
+        let mut losses = self.losses.clone();
+        losses.add(Loss {
+            first,
+            last: end - 1,
+            reason,
+            span,
+        });
+        match self.keep_losses(losses.clone(), self.floor) {
+            Ok(()) => {}
+            Err(error @ Error::DiskFull { .. }) => return Err(error),
+            // The note may be there all the same, and nothing else may have these numbers then.
+            Err(_) => self.losses = losses,
+        }
+        (self.next, self.synced_next) = (end, end);
+        // If this fails, the next record begins it.
+        drop(self.start_segment(end, &[]));
+        Ok(())
+    }
+
+    /// Drops segments until so many bytes more are within the bound.
+    pub(super) fn make_room(&mut self, needed: u64) -> Result<(), Error> {
+        while self.is_over(needed) {
+            self.drop_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self, needed: u64) -> bool {
+        self.bytes() + needed > self.config.bytes_max && self.segments.len() > 1
+    }
+
+    pub(super) fn remove_oldest(&mut self) -> Result<(), Error> {
+        let name = self.segments[0].name();
+        match self.disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::disk("remove", &name)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.segments.pop_front();
+        Ok(())
+    }
+
+    /// The times of the records of a segment from `sequence` on, as far as they can be read.
+    fn span_from(&mut self, segment: &Segment, sequence: u64) -> Option<Span> {
+        let bytes = self.load(segment).ok()?;
+        records(&bytes, segment.first)
+            .take_while(|(at, _)| *at < segment.next)
+            .filter(|(at, _)| *at >= sequence)
+            .map(|(_, record)| (self.config.span_of)(record))
+            .fold(None, hull)
+    }
+
+    /// The bytes of a segment, as many as are there.
+    pub(super) fn load(&mut self, segment: &Segment) -> Result<Vec<u8>, Error> {
+        let name = segment.name();
+        let length = match self.disk.len(&name) {
+            Ok(length) => length.min(segment.bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(Error::disk("look at", &name)(error)),
+        };
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        // Nothing is read of a file that is not there.
+        if length > 0 {
+            self.disk
+                .read_at(&name, 0, &mut bytes)
+                .map_err(Error::disk("read", &name))?;
+        }
+        Ok(bytes)
+    }
+}
