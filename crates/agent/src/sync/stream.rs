@@ -204,7 +204,7 @@ impl<'a> Stream<'a> {
             if under_way.clone().any(|sent| sent == loss) {
                 continue;
             }
-            let (first_millis, last_millis) = (None::<(i64, i64)>).unwrap_or_default();
+            let (first_millis, last_millis) = loss.span.unwrap_or_default();
             let message = proto::Loss {
                 first_sequence: loss.first,
                 last_sequence: loss.last,
