@@ -90,7 +90,7 @@ enum Ended {
     Silent(Duration),
     #[error("the coordinator had batches that this spool did not give out")]
     NewEpoch,
-    #[error("most series of the stream are gone; a new one forgets them")]
+    #[error("the stream has become old, or most of its series are gone; a new one begins")]
     Outgrown,
     #[error("the coordinator closed the stream")]
     Closed,

@@ -139,6 +139,12 @@ pub struct IngestConfig {
     pub queue_batches_max: usize,
     /// Series one stream may define.
     pub series_per_stream_max: u32,
+    /// Samples that one agent may send in a second, on the average of ten; 0 for no bound.
+    pub samples_per_second_max: u64,
+    /// Bytes that one agent may send in a second, on the average of ten; 0 for no bound.
+    pub bytes_per_second_max: ByteSize,
+    /// How old a stream may become before its agent is asked to open another; 0 for no bound.
+    pub stream_age_max: HumanDuration,
     /// How far in the future a sample may lie.
     pub future_max: HumanDuration,
 }
@@ -150,6 +156,9 @@ impl Default for IngestConfig {
             sync_interval: None,
             queue_batches_max: 512,
             series_per_stream_max: 1_000_000,
+            samples_per_second_max: 100_000,
+            bytes_per_second_max: ByteSize::mib(4),
+            stream_age_max: HumanDuration::from_secs(12 * 3600),
             future_max: HumanDuration::from_secs(600),
         }
     }
@@ -318,6 +327,12 @@ impl Config {
                 .is_none_or(|every| every.as_duration() >= second),
             "ingest.sync_interval",
             "is under \"1s\"",
+        )?;
+        let age = self.ingest.stream_age_max.as_duration();
+        at_least(
+            age.is_zero() || age >= second,
+            "ingest.stream_age_max",
+            "is under \"1s\"; \"0s\" is for no bound",
         )?;
         at_least(
             self.ingest.queue_batches_max > 0,

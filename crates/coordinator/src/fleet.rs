@@ -4,6 +4,7 @@ mod api;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use daemon::clock::SharedClock;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use wire::ingest::{AgentId, Hello};
 use wire::proto;
 
 use crate::events::Events;
+use crate::ingest::quota::{Quota, Rates};
 
 pub use api::FleetApi;
 
@@ -42,6 +44,8 @@ struct Node {
     samples: u64,
     batches: u64,
     bytes: u64,
+    /// Kept over streams, so that a new one is no way around it.
+    quota: Quota,
     /// Whether `kept` has changed since it was written.
     dirty: bool,
 }
@@ -259,6 +263,20 @@ impl Connection {
                 node.kept.newest_sample_millis = node.kept.newest_sample_millis.max(newest);
             }
         }
+    }
+
+    /// Takes samples and bytes from the node's quota. Gives how long nothing more should be taken, and
+    /// which bound says so.
+    #[must_use]
+    pub(crate) fn charge(
+        &self,
+        sent: (u64, u64),
+        rates: Rates,
+    ) -> Option<(Duration, &'static str)> {
+        let now = self.fleet.clock.monotonic();
+        let mut state = self.fleet.lock();
+        let node = state.nodes.get_mut(&self.agent)?;
+        node.quota.charge(now, sent, rates)
     }
 
     /// Takes note of how far the agent's clock is off ours.

@@ -57,6 +57,10 @@ pub struct Metrics {
     pub lost: [Counter; losses::REASONS.len()],
     /// Times that an agent was told to wait.
     pub slowed: Counter,
+    /// Times that an agent had to wait because it sent more than its quota.
+    pub over_quota: Counter,
+    /// Streams that became too old.
+    pub moved: Counter,
     /// Streams ended because of what the agent said.
     pub protocol_errors: Counter,
     /// Events recorded.
@@ -162,6 +166,14 @@ impl Metrics {
             ),
             refused,
             lost,
+            over_quota: counter(
+                "vedette_coordinator_over_quota_total",
+                "Times that an agent had to wait because it sent more than its quota.",
+            ),
+            moved: counter(
+                "vedette_coordinator_moved_streams_total",
+                "Streams whose agents were asked to open another.",
+            ),
             slowed: counter(
                 "vedette_coordinator_slowed_total",
                 "Times that an agent was told to wait.",

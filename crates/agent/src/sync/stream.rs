@@ -69,7 +69,7 @@ pub(super) struct Stream<'a> {
     backfill_from: Instant,
     /// When the coordinator answered last, or something first had to wait for its answer.
     heard: Instant,
-    /// Nothing more is sent: the stream ends when all is acknowledged.
+    /// Nothing more is sent: the stream ends when all is acknowledged, and another begins.
     outgrown: bool,
     /// Set when the stream has been of use.
     useful: &'a mut bool,
@@ -394,6 +394,11 @@ impl<'a> Stream<'a> {
             }
             Some(Answer::Settings(settings)) => {
                 self.settle(&settings);
+                Ok(())
+            }
+            Some(Answer::Move(moved)) => {
+                tracing::info!(reason = moved.reason, "asked to open another stream");
+                self.outgrown = true;
                 Ok(())
             }
             Some(Answer::SlowDown(slow)) => {

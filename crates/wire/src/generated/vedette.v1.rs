@@ -361,7 +361,7 @@ pub mod sync_request {
 /// One message of the coordinator on the bulk lane.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
-    #[prost(oneof = "sync_response::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "sync_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<sync_response::Message>,
 }
 /// Nested message and enum types in `SyncResponse`.
@@ -380,6 +380,8 @@ pub mod sync_response {
         Refusal(super::Refusal),
         #[prost(message, tag = "6")]
         LossRecorded(super::LossRecorded),
+        #[prost(message, tag = "7")]
+        Move(super::Move),
     }
 }
 /// Who is speaking. Required once, first, on either lane.
@@ -558,6 +560,13 @@ pub struct SlowDown {
     /// Whether only what was missed has to wait.
     #[prost(bool, tag = "3")]
     pub backfill_only: bool,
+}
+/// The stream has become old: send nothing more on it, wait for what is under way to be answered, and open
+/// another. A balancer between agents and coordinators then has a choice again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Move {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// A batch that can never be taken (damaged, over a limit). It counts as acknowledged, so that it
 /// does not hold up what follows, and as lost, for the reason given.

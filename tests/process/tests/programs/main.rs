@@ -15,5 +15,6 @@ mod gaps;
 mod gpu;
 mod hostile;
 mod lifecycle;
+mod limits;
 mod services;
 mod survival;
