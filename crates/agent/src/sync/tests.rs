@@ -128,6 +128,7 @@ const LIMITS: Config = Config {
     bytes_max: 1 << 20,
     segment_bytes: 1 << 16,
     epoch_if_new: 42,
+    reserve_bytes: 0,
     span_of: spool::no_span,
 };
 
@@ -200,6 +201,7 @@ fn garbage(bytes: Vec<u8>) -> Record {
         bytes,
         samples: 1,
         stale: 0,
+        span: None,
     }
 }
 

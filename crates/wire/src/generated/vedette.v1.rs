@@ -2415,6 +2415,16 @@ pub mod query_service_server {
 pub struct SpooledBatch {
     #[prost(message, repeated, tag = "1")]
     pub blocks: ::prost::alloc::vec::Vec<SpooledBlock>,
+    /// Whether its blocks were thinned to about one sample a minute for each series, to make room.
+    #[prost(bool, tag = "2")]
+    pub thinned: bool,
+    /// The time of its first sample before it was thinned, in milliseconds since the Unix epoch. 0 here
+    /// and in the next field: not said, by an agent of before.
+    #[prost(int64, tag = "3")]
+    pub first_millis: i64,
+    /// The time of its last sample, in the same way.
+    #[prost(int64, tag = "4")]
+    pub last_millis: i64,
 }
 /// One target's samples with the names of their series.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
