@@ -10,6 +10,7 @@ const CONFIG: Config = Config {
     bytes_max: 4096,
     segment_bytes: 1024,
     epoch_if_new: 7,
+    reserve_bytes: 0,
     span_of: |record| {
         let at = i64::from(*record.first()?);
         Some((at, at))
@@ -137,7 +138,10 @@ fn use_spool(disk: &MemoryDisk) {
 
 /// Makes records thinner, drops some and skips some: what is left is what was there.
 fn make_room(spool: &mut Spool, before: &[(u64, Vec<u8>)]) {
-    let mut half = |_: u64, record: &[u8]| Some(record[..record.len() / 2].to_vec());
+    let mut half = |records: &[(u64, &[u8])]| {
+        let half = |record: &[u8]| Some(record[..record.len() / 2].to_vec());
+        records.iter().map(|(_, record)| half(record)).collect()
+    };
     while spool
         .thin_oldest(1, &mut half)
         .expect("the disk works")

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use series::{LabelsBuilder, Snapshot, Timestamp};
+use spool::hull;
 use wire::Message;
 use wire::proto::{SpooledBatch, SpooledBlock};
 
@@ -48,6 +49,8 @@ pub struct Record {
     pub samples: u64,
     /// Its stale markers.
     pub stale: u64,
+    /// Its first and last time.
+    pub span: Option<spool::Span>,
 }
 
 /// What was not taken in, by reason.
@@ -162,6 +165,7 @@ impl Batcher {
                 open.cells += block.cells;
                 open.samples += block.samples;
                 open.stale += block.stale;
+                open.span = hull(open.span, block.span);
                 open.batch.blocks.push(SpooledBlock {
                     series_list: block.names,
                     columns: block.columns.into(),
@@ -185,14 +189,18 @@ struct Open {
     cells: usize,
     samples: u64,
     stale: u64,
+    span: Option<spool::Span>,
 }
 
 impl Open {
-    fn close(self) -> Record {
+    fn close(mut self) -> Record {
+        let (first, last) = self.span.unwrap_or_default();
+        (self.batch.first_millis, self.batch.last_millis) = (first, last);
         Record {
             bytes: self.batch.encode_to_vec(),
             samples: self.samples,
             stale: self.stale,
+            span: self.span,
         }
     }
 }

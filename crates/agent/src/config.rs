@@ -171,7 +171,7 @@ impl Default for GpuSwitch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpoolConfig {
-    /// Most bytes; past it the oldest go, and are counted.
+    /// Most bytes; past it the oldest are thinned, and when all are thin the oldest go, and are counted.
     pub bytes_max: ByteSize,
     /// Bytes of one file; space is freed in units of it.
     pub segment_bytes: ByteSize,

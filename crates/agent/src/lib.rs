@@ -3,6 +3,7 @@
 //! - [`collect`] reads the node; [`schedule`] decides when, and what becomes of a slow collector;
 //! - [`batch`] gathers what was read into columns, one block for each target;
 //! - [`outbox`] puts the batches of an interval on disk and gives them out until acknowledged;
+//! - [`thin`] says old batches in fewer samples when the disk is short;
 //! - [`sync`] brings them to the coordinator, [`urgent`] brings what cannot wait;
 //! - [`run`] is all of it together, from start to drain.
 //!
@@ -17,6 +18,7 @@ pub mod outbox;
 pub mod run;
 pub mod schedule;
 pub mod sync;
+pub mod thin;
 pub mod urgent;
 
 pub use config::Config;

@@ -40,6 +40,14 @@ pub struct Metrics {
     pub spool_lost: Counter,
     /// Times that the spool could not take a batch in.
     pub spool_failures: Counter,
+    /// Batches that wait in memory because the disk does not take them.
+    pub spool_waiting: Gauge,
+    /// Batches thinned to about one sample a minute because there was no room.
+    pub thinned_batches: Counter,
+    /// Segments of the spool looked at for that.
+    pub thinned_segments: Counter,
+    /// Bytes that thinning has saved.
+    pub thinned_bytes: Counter,
     /// Bytes of definitions and batches sent.
     pub sent_bytes: Counter,
     /// Batches sent, those sent again included.
@@ -93,6 +101,22 @@ impl Metrics {
             spool_pending: gauge("vedette_agent_spool_pending", "Batches not acknowledged."),
             spool_lost: counter("vedette_agent_spool_lost_total", "Batches the spool lost."),
             spool_failures: counter("vedette_agent_spool_failures_total", "Spool writes failed."),
+            spool_waiting: gauge(
+                "vedette_agent_spool_waiting",
+                "Batches in memory that the disk does not take.",
+            ),
+            thinned_batches: counter(
+                "vedette_agent_spool_thinned_total",
+                "Batches of the spool thinned to a sample a minute.",
+            ),
+            thinned_segments: counter(
+                "vedette_agent_spool_thinned_segments_total",
+                "Segments of the spool thinned.",
+            ),
+            thinned_bytes: counter(
+                "vedette_agent_spool_thinned_bytes_total",
+                "Bytes of the spool saved by thinning.",
+            ),
             sent_bytes: counter("vedette_agent_sent_bytes_total", "Bytes sent."),
             sent_batches: counter("vedette_agent_sent_batches_total", "Batches sent."),
             acknowledged: counter("vedette_agent_acknowledged_total", "Batches acknowledged."),

@@ -1,4 +1,10 @@
 //! The spool with its lock and its thread: records in, records out until acknowledged.
+//!
+//! When the spool is full, old batches are thinned to about one sample a minute before the oldest go.
+//! When the disk takes nothing, batches wait in memory, within a bound, and are put again with the
+//! next ones. What goes is a loss with its reason and its times either way.
+
+mod intake;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batch::Record;
 use crate::metrics::Metrics;
+use intake::{Intake, Put};
 
 /// A handle to the spool. Every call does its disk work on a blocking thread.
 #[derive(Clone)]
 pub struct Outbox {
     spool: Arc<Mutex<Spool>>,
+    /// Locked only under the lock of the spool.
+    intake: Arc<Mutex<Intake>>,
     metrics: Arc<Metrics>,
     shown: Arc<Shown>,
     fresh: Arc<Notify>,
@@ -30,6 +39,8 @@ struct Shown {
     next: AtomicU64,
     /// The lowest sequence of which there is a record or an untold loss.
     oldest: AtomicU64,
+    /// Records that wait in memory for the disk.
+    waiting: AtomicU64,
     losses: Mutex<Losses>,
 }
 
@@ -73,12 +84,17 @@ impl Error {
 
 /// What [`Outbox::put`] could not do.
 #[derive(Debug, thiserror::Error)]
-#[error("putting batches into the spool: {batches} with {samples} samples were not taken in")]
+#[error(
+    "putting batches into the spool: {waiting} wait in memory, {batches} with {samples} samples are lost"
+)]
 pub struct PutError {
-    /// Records that were not taken in. None, when all were taken in but are not durable yet: the
-    /// spool holds them in memory and writes them again with the next records.
+    /// Records that wait in memory, and are put again with the next ones. When none waits and none is
+    /// lost, all were taken in but are not durable yet: the spool holds them in memory and writes
+    /// them again with the next records.
+    pub waiting: u64,
+    /// Records that are lost: refused, or too many to wait.
     pub batches: u64,
-    /// Samples in them, stale markers left out.
+    /// Samples in those, stale markers left out.
     pub samples: u64,
     /// The first failure.
     #[source]
@@ -93,20 +109,13 @@ impl PutError {
     }
 }
 
-/// How a put went.
-#[derive(Default)]
-struct Put {
-    refused_batches: u64,
-    refused_samples: u64,
-    failure: Option<spool::Error>,
-}
-
 impl Outbox {
     /// Takes the spool into care.
     #[must_use]
     pub fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
         let outbox = Self {
             spool: Arc::new(Mutex::new(spool)),
+            intake: Arc::default(),
             metrics,
             shown: Arc::default(),
             fresh: Arc::default(),
@@ -229,32 +238,55 @@ impl Outbox {
         self.shown.next.load(Ordering::Acquire)
     }
 
-    /// Puts records in and makes them durable with one sync. One that is refused does not keep the
-    /// others out.
+    /// Puts records in, after those that wait, and makes them durable with one sync. One that is refused
+    /// does not keep the others out.
     ///
     /// # Errors
-    /// When the disk fails or is full; what was not taken in is lost.
+    /// When the disk fails or is full. What was not taken in waits in memory, as far as its bound
+    /// allows; the rest is lost, and becomes a loss of the spool as soon as the disk takes a note.
     pub async fn put(&self, records: Vec<Record>) -> Result<(), PutError> {
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, intake) = (Arc::clone(&self.metrics), Arc::clone(&self.intake));
         let batches = records.len() as u64;
         let samples = records.iter().map(|record| record.samples).sum();
-        let put = self.work(move |spool| Ok(put_all(spool, &records, &metrics)));
-        let put = put.await.map_err(|source| PutError {
+        let put = self.work(move |spool| {
+            let mut intake = intake.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(intake.put(spool, records, &metrics))
+        });
+        let put: Put = put.await.map_err(|source| PutError {
+            waiting: self.waiting(),
             batches,
             samples,
             source,
         })?;
-        if put.refused_batches < batches {
+        self.shown.waiting.store(put.waiting, Ordering::Release);
+        let waiting = usize::try_from(put.waiting).unwrap_or(usize::MAX);
+        self.metrics.spool_waiting.set_count(waiting);
+        if put.taken > 0 {
             self.fresh.notify_one();
+        }
+        if put.thinned.segments > 0 {
+            tracing::warn!(
+                segments = put.thinned.segments,
+                batches = put.thinned.batches,
+                bytes_saved = put.thinned.bytes_saved,
+                "there was no room, and the oldest batches were thinned to a sample a minute"
+            );
         }
         match put.failure {
             None => Ok(()),
             Some(source) => Err(PutError {
-                batches: put.refused_batches,
-                samples: put.refused_samples,
+                waiting: put.waiting,
+                batches: put.lost_batches,
+                samples: put.lost_samples,
                 source: source.into(),
             }),
         }
+    }
+
+    /// Batches that wait in memory for the disk to take them.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.shown.waiting.load(Ordering::Acquire)
     }
 
     /// Records from `sequence` on, as many as fit.
@@ -300,35 +332,6 @@ impl Outbox {
     pub fn pending(&self) -> u64 {
         self.shown.pending.load(Ordering::Acquire)
     }
-}
-
-fn put_all(spool: &mut Spool, records: &[Record], metrics: &Metrics) -> Put {
-    let mut put = Put::default();
-    for record in records {
-        match spool.append(&record.bytes) {
-            Ok(sequence) => {
-                metrics.spooled_batches.inc();
-                metrics.spooled_samples.add(record.samples);
-                tracing::debug!(
-                    sequence,
-                    samples = record.samples,
-                    stale = record.stale,
-                    bytes = record.bytes.len(),
-                    "spooled"
-                );
-            }
-            Err(error) => {
-                put.refused_batches += 1;
-                put.refused_samples += record.samples;
-                put.failure.get_or_insert(error);
-            }
-        }
-    }
-    // What was taken in is made durable, whatever became of the rest.
-    if let Err(error) = spool.sync() {
-        put.failure.get_or_insert(error);
-    }
-    put
 }
 
 #[cfg(test)]

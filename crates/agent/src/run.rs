@@ -167,7 +167,8 @@ fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
         bytes_max: config.spool.bytes_max.as_u64(),
         segment_bytes: config.spool.segment_bytes.as_u64(),
         epoch_if_new: clock.wall_millis().max(1).cast_unsigned(),
-        span_of: spool::no_span,
+        reserve_bytes: config.spool.segment_bytes.as_u64(),
+        span_of: crate::thin::span_of,
     };
     let failed = |source| Error::Spool {
         path: path.clone(),
@@ -385,6 +386,13 @@ impl Cutter {
             self.batcher.push(gathered);
         }
         self.cut().await;
+        let waiting = self.outbox.waiting();
+        if waiting > 0 {
+            tracing::error!(
+                batches = waiting,
+                "the disk has not taken batches that waited in memory, and they end with this process"
+            );
+        }
         self.outbox.close();
     }
 
@@ -407,16 +415,26 @@ impl Cutter {
                 Err(_cancelled) => return,
             },
         };
-        if records.is_empty() {
+        if records.is_empty() && self.outbox.waiting() == 0 {
             return;
         }
-        if let Err(error) = self.outbox.put(records).await {
-            self.metrics.spool_failures.inc();
+        let Err(error) = self.outbox.put(records).await else {
+            return;
+        };
+        self.metrics.spool_failures.inc();
+        if error.batches > 0 {
             tracing::error!(
                 batches = error.batches,
                 samples = error.samples,
+                waiting = error.waiting,
                 error = crate::chain(&error),
-                "the samples of this interval could not all be spooled"
+                "batches could not be spooled and are lost"
+            );
+        } else {
+            tracing::warn!(
+                waiting = error.waiting,
+                error = crate::chain(&error),
+                "the disk does not take batches; they wait in memory"
             );
         }
     }

@@ -33,6 +33,7 @@ fn state(stretch: &Stretch) -> &'static str {
         Knowledge::Known => "known",
         Knowledge::Unknown => "unknown",
         Knowledge::Lost => "lost",
+        Knowledge::Thinned => "thinned",
         Knowledge::Unspecified => "?",
     }
 }
@@ -43,6 +44,8 @@ fn why(reason: &str) -> &str {
         "full" => "the spool was full and dropped its oldest",
         "damaged" => "the spool's bytes could not be read; they were set aside",
         "missing" => "a file of the spool was not there",
+        "unwritten" => "the node's disk took nothing for too long",
+        "thinned" => "the spool was full; about a sample a minute is here",
         "undecodable" => "the spool held what is no batch",
         "refused" => "the coordinator refused it",
         "forgotten" => "the coordinator's store is older than what it had acknowledged",

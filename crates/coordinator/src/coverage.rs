@@ -24,6 +24,8 @@ pub enum Knowledge {
     Unknown,
     /// The node had it and will never send it, for this reason.
     Lost(String),
+    /// About a sample a minute is here.
+    Thinned,
 }
 
 /// Minutes in a row of which the same is known.
@@ -92,7 +94,10 @@ pub fn of(
     }
     for millis in said(store, agent, first.saturating_mul(MINUTE), last)? {
         if let Some(minute) = place(millis).and_then(|at| minutes.get_mut(at)) {
-            *minute = Knowledge::Known;
+            *minute = match minute {
+                Knowledge::Lost(reason) if reason == losses::THINNED => Knowledge::Thinned,
+                _ => Knowledge::Known,
+            };
         }
     }
     Ok(Coverage {
@@ -161,7 +166,15 @@ mod tests {
         AgentId::try_from("n-1".to_owned()).unwrap()
     }
 
+    fn thinned(store: &Store, sequence: u64, span: (i64, i64)) {
+        noted(store, sequence, Some(span), losses::THINNED);
+    }
+
     fn lost(store: &Store, sequence: u64, span: Option<(i64, i64)>) {
+        noted(store, sequence, span, "full");
+    }
+
+    fn noted(store: &Store, sequence: u64, span: Option<(i64, i64)>, reason: &str) {
         let mark = Mark {
             epoch: 7,
             first: sequence,
@@ -170,7 +183,7 @@ mod tests {
         };
         let arrival = Arrival {
             mark: Some(("n-1".to_owned(), mark)),
-            note: Some(losses::note(&agent(), 7, "full", span, 99)),
+            note: Some(losses::note(&agent(), 7, reason, span, 99)),
             generation: store.generation(),
             ..Arrival::default()
         };
@@ -208,6 +221,7 @@ mod tests {
         lost(&store, 1, Some((60_000, 130_000)));
         lost(&store, 2, None);
         lost(&store, 3, Some((300_000, 310_000)));
+        thinned(&store, 4, (540_000, 599_999));
         let coverage = of(&store, &agent(), 61_000, 600_000).unwrap();
         let found: Vec<_> = coverage
             .stretches
@@ -228,11 +242,11 @@ mod tests {
             (4, 5, unknown),
             (5, 6, full),
             (6, 9, unknown),
-            (9, 10, known),
+            (9, 10, &Knowledge::Thinned),
             (10, 11, unknown),
         ];
         assert_eq!(found, expected);
-        assert_eq!(coverage.losses.len(), 3);
+        assert_eq!(coverage.losses.len(), 4);
     }
 
     #[test]

@@ -16,10 +16,22 @@ pub const REFUSED: &str = "refused";
 /// the one that said so.
 pub const FORGOTTEN: &str = "forgotten";
 
+/// Detail is lost: the agent's spool was full, and about a sample a minute is here.
+pub const THINNED: &str = "thinned";
+
 /// All reasons: those of agents, then our own.
-pub const REASONS: [&str; 6] = {
-    let [full, damaged, missing, undecodable] = LOSS_REASONS;
-    [full, damaged, missing, undecodable, REFUSED, FORGOTTEN]
+pub const REASONS: [&str; 8] = {
+    let [full, damaged, missing, unwritten, undecodable] = LOSS_REASONS;
+    [
+        full,
+        damaged,
+        missing,
+        unwritten,
+        undecodable,
+        REFUSED,
+        FORGOTTEN,
+        THINNED,
+    ]
 };
 
 /// What a row holds.

@@ -116,7 +116,7 @@ impl Metrics {
                 .expect(VALID)
         });
         let lost = losses::REASONS.map(|reason| {
-            let help = "Batches that agents made and that will never come, by reason.";
+            let help = "Batches that agents made and that will never come, by reason; of thinned ones a part has come.";
             let labels = [("reason", reason)];
             registry
                 .counter("vedette_coordinator_lost_batches_total", help, &labels)

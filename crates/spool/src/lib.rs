@@ -31,6 +31,6 @@ mod state;
 pub use directory::Directory;
 pub use disk::Disk;
 pub use error::Error;
-pub use loss::{LOSSES_MAX, Loss, Reason, Span, no_span};
+pub use loss::{LOSSES_MAX, Loss, Reason, Span, hull, no_span};
 pub use memory::MemoryDisk;
 pub use spool::{Config, Recovery, Spool, Thinned, Thinner};

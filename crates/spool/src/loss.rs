@@ -56,7 +56,8 @@ pub const fn no_span(_record: &[u8]) -> Option<Span> {
 }
 
 /// The span that holds both; one that is not known adds nothing.
-pub(crate) fn hull(one: Option<Span>, other: Option<Span>) -> Option<Span> {
+#[must_use]
+pub fn hull(one: Option<Span>, other: Option<Span>) -> Option<Span> {
     match (one, other) {
         (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
         (known, None) | (None, known) => known,

@@ -37,6 +37,10 @@ pub struct Config {
     /// The epoch to take if there is no spool yet, such as the time in nanoseconds: a value that no
     /// earlier spool of this agent had.
     pub epoch_if_new: u64,
+    /// Bytes that lie on the disk for nothing, so that on a full one a segment can be thinned: the
+    /// thinner one needs its place before the old one goes. As many as a segment's are enough for any;
+    /// 0 for none. They come on top of `bytes_max`.
+    pub reserve_bytes: u64,
     /// The first and the last time in a record, for [`Loss::span`]; [`crate::no_span`] where nobody
     /// asks.
     pub span_of: fn(&[u8]) -> Option<Span>,
@@ -56,6 +60,11 @@ impl Config {
         if self.bytes_max / 2 < self.segment_bytes {
             return Err(Error::BadConfig {
                 what: "bytes_max must be at least two segments",
+            });
+        }
+        if self.reserve_bytes > self.segment_bytes {
+            return Err(Error::BadConfig {
+                what: "reserve_bytes must be at most a segment",
             });
         }
         Ok(())
@@ -125,6 +134,8 @@ pub struct Spool {
     /// The records that are not synced yet, as they lie in the file.
     unsynced: Vec<u8>,
     tail: Tail,
+    /// Whether the reserve is there.
+    has_reserve: bool,
     /// Where the sequence after the last one read starts in its segment, so that reading on does not
     /// walk again. It is empty at the end of a segment.
     cursor: Option<(u64, u64)>,

@@ -10,6 +10,9 @@ pub(crate) const LOSSES_FILE: &str = "losses";
 /// Holds the last acknowledged sequence; a hint, written in place without a sync.
 pub(crate) const ACKNOWLEDGED_FILE: &str = "acknowledged";
 
+/// Zeros that make room by going away; nothing is read from it.
+pub(crate) const RESERVE_FILE: &str = "reserve";
+
 const EPOCH_MAGIC: [u8; 4] = *b"VDSE";
 const LOSSES_MAGIC: [u8; 4] = *b"VDSL";
 const ACKNOWLEDGED_MAGIC: [u8; 4] = *b"VDSA";

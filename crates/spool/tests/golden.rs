@@ -14,6 +14,7 @@ const CONFIG: Config = Config {
     bytes_max: 1024,
     segment_bytes: 512,
     epoch_if_new: 0x0102_0304,
+    reserve_bytes: 0,
     span_of: |record| Some((i64::from(*record.first()?), i64::from(*record.last()?))),
 };
 
@@ -39,7 +40,10 @@ fn write(path: &Path) {
     }
     spool.sync().unwrap();
     spool.acknowledge_through(6).unwrap();
-    let half = spool.thin_oldest(1, &mut |_, record| Some(record[..50].to_vec()));
+    let half = spool.thin_oldest(1, &mut |records| {
+        let half = |record: &[u8]| Some(record[..50].to_vec());
+        records.iter().map(|(_, record)| half(record)).collect()
+    });
     assert_eq!(half.unwrap().unwrap().records, 2);
 }
 
@@ -98,7 +102,7 @@ fn check(name: &str, thin: u8, span: Option<(i64, i64)>) {
     assert_eq!(spool.read_from(1, 100, usize::MAX).unwrap(), expected);
     assert_eq!(spool.next_sequence(), 13);
     // What is thin already is not thinned again.
-    let thinned = spool.thin_oldest(1, &mut |_, _| None).unwrap();
+    let thinned = spool.thin_oldest(1, &mut |_| Vec::new()).unwrap();
     assert_eq!(thinned.is_none(), thin > 0);
 }
 

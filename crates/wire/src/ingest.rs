@@ -23,7 +23,7 @@ pub const EVENT_KINDS: [&str; 4] = ["gpu_xid", "collector_down", "collector_up",
 pub const EVENT_SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
 /// Why an agent may have lost batches.
-pub const LOSS_REASONS: [&str; 4] = ["full", "damaged", "missing", "undecodable"];
+pub const LOSS_REASONS: [&str; 5] = ["full", "damaged", "missing", "unwritten", "undecodable"];
 
 const AGENT_ID_BYTES_MAX: usize = 128;
 const EVENT_ID_BYTES_MAX: usize = 64;
@@ -181,6 +181,8 @@ pub struct Batch {
     pub backfill: bool,
     /// The agent's clocks as it was sent.
     pub clocks: Option<proto::Clocks>,
+    /// Whether only about a sample a minute is left of each series.
+    pub thinned: bool,
 }
 
 /// A block of a [`Batch`].
@@ -224,6 +226,7 @@ impl TryFrom<proto::Batch> for Batch {
             blocks,
             backfill: batch.backfill,
             clocks: batch.clocks,
+            thinned: batch.thinned,
         })
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct CutBlock {
     pub(super) cells: usize,
     pub(super) samples: u64,
     pub(super) stale: u64,
+    /// Its first and last time.
+    pub(super) span: Option<spool::Span>,
 }
 
 /// One series of the source.
@@ -281,6 +283,7 @@ impl Source {
             cells: block.times.len() * block.columns.len(),
             samples,
             stale,
+            span: crate::thin::span_of_block(block),
         }
     }
 

@@ -1,4 +1,6 @@
-//! What a disk that fails costs, to the sample.
+//! What a disk that fails or a spool that is full costs, to the sample.
+
+mod full;
 
 use spool::{Config, MemoryDisk};
 
@@ -8,6 +10,7 @@ const CONFIG: Config = Config {
     bytes_max: 2048,
     segment_bytes: 512,
     epoch_if_new: 42,
+    reserve_bytes: 0,
     span_of: spool::no_span,
 };
 
@@ -23,6 +26,7 @@ fn record(bytes: usize, samples: u64) -> Record {
         bytes: vec![7; bytes],
         samples,
         stale: 0,
+        span: None,
     }
 }
 
@@ -37,6 +41,7 @@ async fn a_record_that_is_refused_does_not_keep_the_others_out() {
     let records = vec![record(10, 1), record(4096, 20), record(10, 300)];
     let error = outbox.put(records).await.unwrap_err();
     assert_eq!((error.batches, error.samples), (1, 20));
+    assert_eq!(error.waiting, 0);
     assert!(!error.is_retryable());
     assert_eq!(sequences(&outbox).await, [1, 2]);
     assert_eq!(metrics.spooled_samples.get(), 301);
@@ -53,7 +58,7 @@ async fn what_is_taken_in_before_the_disk_is_full_is_durable() {
         .put(vec![record(10, 1), record(10, 20), record(10, 300)])
         .await
         .unwrap_err();
-    assert_eq!((error.batches, error.samples), (2, 320));
+    assert_eq!((error.waiting, error.batches, error.samples), (2, 0, 0));
     assert!(error.is_retryable());
     assert_eq!(sequences(&outbox).await, [1]);
     outbox.fresh().notified().await;
@@ -64,7 +69,7 @@ async fn after_a_failed_sync_nothing_is_missing() {
     let (disk, outbox, _) = outbox();
     disk.fail_syncs(1);
     let error = outbox.put(vec![record(10, 1)]).await.unwrap_err();
-    assert_eq!((error.batches, error.samples), (0, 0));
+    assert_eq!((error.waiting, error.batches, error.samples), (0, 0, 0));
     outbox.put(vec![record(10, 1)]).await.unwrap();
     assert_eq!(sequences(&outbox).await, [1, 2]);
 }

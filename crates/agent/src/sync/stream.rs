@@ -242,7 +242,7 @@ impl<'a> Stream<'a> {
     ) -> Result<(), Ended> {
         let bytes = record.len() as u64;
         let mut definitions = Vec::new();
-        let blocks = self.numbered(record, &mut definitions);
+        let numbered = self.numbered(record, &mut definitions);
         let metrics = &self.sync.metrics;
         // Numbers that were given are said even if the rest of the record does not decode: those
         // given next follow on them.
@@ -252,8 +252,8 @@ impl<'a> Stream<'a> {
                 .await?;
         }
         self.tell(answers).await?;
-        let blocks = match blocks {
-            Ok(blocks) => blocks,
+        let (blocks, thinned) = match numbered {
+            Ok(numbered) => numbered,
             Err(error) => return self.pass_over(sequence, error, answers).await,
         };
         let clock = &self.sync.identity.clock;
@@ -261,6 +261,7 @@ impl<'a> Stream<'a> {
             sequence,
             blocks,
             backfill: lane == Lane::Backfill,
+            thinned,
             clocks: Some(proto::Clocks {
                 wall_millis: clock.wall_millis(),
                 monotonic_millis: u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX),
@@ -298,12 +299,13 @@ impl<'a> Stream<'a> {
             .await
     }
 
-    /// The blocks of a record with their series as numbers, and what has to be defined first.
+    /// The blocks of a record with their series as numbers, whether it was thinned, and what has to be
+    /// defined first.
     fn numbered(
         &mut self,
         record: &[u8],
         definitions: &mut Vec<proto::SeriesDefinitions>,
-    ) -> Result<Vec<proto::Block>, Undecodable> {
+    ) -> Result<(Vec<proto::Block>, bool), Undecodable> {
         let spooled = proto::SpooledBatch::decode(record)?;
         let mut blocks = Vec::with_capacity(spooled.blocks.len());
         for block in spooled.blocks {
@@ -314,7 +316,7 @@ impl<'a> Stream<'a> {
                 columns: block.columns,
             });
         }
-        Ok(blocks)
+        Ok((blocks, spooled.thinned))
     }
 
     /// Leaves out a record that no stream can send, and says that it is lost.

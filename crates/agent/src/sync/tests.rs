@@ -147,6 +147,7 @@ const LIMITS: Config = Config {
     bytes_max: 1 << 20,
     segment_bytes: 1 << 16,
     epoch_if_new: 42,
+    reserve_bytes: 0,
     span_of: spool::no_span,
 };
 
@@ -219,6 +220,7 @@ fn garbage(bytes: Vec<u8>) -> Record {
         bytes,
         samples: 1,
         stale: 0,
+        span: None,
     }
 }
 
@@ -326,6 +328,14 @@ async fn a_loss_is_told_until_the_coordinator_knows_it() {
     assert_eq!(state.losses, [(1, loss.last, "full".to_owned())]);
     assert_eq!(state.mark.1, Sequences::up_to(50_000));
     assert_eq!(state.batches.len() as u64, 50_000 - loss.last);
+}
+
+#[test]
+fn the_coordinator_knows_each_reason_of_a_loss() {
+    for reason in spool::Reason::ALL {
+        let word = reason.as_str();
+        assert!(wire::ingest::LOSS_REASONS.contains(&word), "{word}");
+    }
 }
 
 #[tokio::test]

@@ -108,6 +108,7 @@ fn stretch(stretch: Stretch) -> proto::Stretch {
     let (knowledge, reason) = match stretch.knowledge {
         Knowledge::Known => (proto::Knowledge::Known, String::new()),
         Knowledge::Unknown => (proto::Knowledge::Unknown, String::new()),
+        Knowledge::Thinned => (proto::Knowledge::Thinned, String::new()),
         Knowledge::Lost(reason) => (proto::Knowledge::Lost, reason),
     };
     proto::Stretch {

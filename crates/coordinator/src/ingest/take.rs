@@ -57,9 +57,13 @@ impl Stream<'_> {
         }
         self.ingest.metrics.received_bytes.add(received.bytes);
         let refusal = refusal.filter(|_| blocks.is_empty());
-        let note = refusal.is_some().then(|| {
-            self.ingest.metrics.lost(losses::REFUSED).inc();
-            self.note(losses::REFUSED, None)
+        let lost = match &refusal {
+            Some(_) => Some(losses::REFUSED),
+            None => batch.thinned.then_some(losses::THINNED),
+        };
+        let note = lost.map(|reason| {
+            self.ingest.metrics.lost(reason).inc();
+            self.note(reason, span(&blocks))
         });
         let arrival = Arrival {
             mark: Some(self.mark(sequence, sequence)),
@@ -187,6 +191,14 @@ impl Stream<'_> {
         }
         Ok(())
     }
+}
+
+/// The first and the last time in some blocks.
+fn span(blocks: &[ArrivedBlock]) -> Option<(i64, i64)> {
+    let times = blocks.iter().map(|block| &block.block.times);
+    let first = times.clone().filter_map(|times| times.first()).min()?;
+    let last = times.filter_map(|times| times.last()).max()?;
+    Some((*first, *last))
 }
 
 /// A block without the columns of series that were refused when they were defined.

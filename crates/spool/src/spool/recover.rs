@@ -9,8 +9,8 @@ use crate::record::{
     FoundHead, HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name, walk,
 };
 use crate::state::{
-    ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, STATE_BYTES_MAX, epoch_bytes,
-    losses_bytes, read_acknowledged, read_epoch, read_losses,
+    ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, RESERVE_FILE, STATE_BYTES_MAX,
+    epoch_bytes, losses_bytes, read_acknowledged, read_epoch, read_losses,
 };
 use crate::{Disk, Error};
 
@@ -85,6 +85,7 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         losses,
         unsynced: Vec::new(),
         tail: Tail::Sound,
+        has_reserve: false,
         cursor: None,
     };
     for finding in findings {
@@ -104,6 +105,10 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         spool.make_room(HEAD_BYTES as u64)?;
         spool.start_segment(spool.next, &[])?;
     }
+    let reserve = names.iter().any(|name| name == RESERVE_FILE);
+    let reserve_bytes = reserve.then(|| spool.disk.len(RESERVE_FILE).ok());
+    spool.has_reserve = reserve_bytes.flatten() == Some(config.reserve_bytes);
+    spool.keep_reserve();
     spool.synced_next = spool.next;
     recovery.pending = spool.pending();
     Ok((spool, recovery))

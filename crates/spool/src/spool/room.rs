@@ -6,6 +6,7 @@ use super::{Segment, Spool};
 use crate::Error;
 use crate::loss::{Loss, Reason, Span, hull};
 use crate::record::{HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, records};
+use crate::state::RESERVE_FILE;
 
 impl Spool {
     /// Whether taking in a record of so many bytes would drop the oldest segment.
@@ -112,7 +113,24 @@ impl Spool {
             Ok(()) | Err(_) => {}
         }
         self.segments.pop_front();
+        self.keep_reserve();
         Ok(())
+    }
+
+    /// Puts the reserve on the disk if it is not there and there is room; it is missed when it is
+    /// needed, and not before.
+    pub(super) fn keep_reserve(&mut self) {
+        if self.config.reserve_bytes > 0 && !self.has_reserve {
+            let zeros = vec![0; usize::try_from(self.config.reserve_bytes).unwrap_or_default()];
+            self.has_reserve = self.disk.replace(RESERVE_FILE, &zeros).is_ok();
+        }
+    }
+
+    /// Takes the reserve off the disk; `false` if there is none.
+    pub(super) fn spend_reserve(&mut self) -> bool {
+        let spent = self.has_reserve && self.disk.remove(RESERVE_FILE).is_ok();
+        self.has_reserve = false;
+        spent
     }
 
     /// The times of the records of a segment from `sequence` on, as far as they can be read.

@@ -14,6 +14,7 @@ const CONFIG: Config = Config {
     bytes_max: 2048,
     segment_bytes: 512,
     epoch_if_new: 42,
+    reserve_bytes: 0,
     span_of,
 };
 
@@ -440,6 +441,7 @@ fn a_record_larger_than_a_segment_and_a_bad_configuration_are_refused() {
             bytes_max,
             segment_bytes,
             epoch_if_new: 1,
+            reserve_bytes: 0,
             span_of,
         };
         assert!(matches!(config.validate(), Err(Error::BadConfig { .. })));

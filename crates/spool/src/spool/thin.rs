@@ -1,5 +1,7 @@
 //! Thinning: saying in fewer bytes what the oldest records say.
 
+use std::io;
+
 use super::Spool;
 use crate::Error;
 use crate::record::{
@@ -9,21 +11,23 @@ use crate::record::{
 /// What became of one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thinned {
-    /// Records that are smaller now.
+    /// Records that are different now.
     pub records: u64,
     /// Bytes that the spool is smaller by.
     pub bytes_saved: u64,
 }
 
-/// Says in fewer bytes what a record says, if that can be done; the first argument is its sequence.
-pub type Thinner<'a> = dyn FnMut(u64, &[u8]) -> Option<Vec<u8>> + 'a;
+/// Says in fewer bytes what records with their sequences say: gives for each, in their order, what is to
+/// stand in its place, or none if it is to stay. What follows behind the last one given stays too.
+pub type Thinner<'a> = dyn FnMut(&[(u64, &[u8])]) -> Vec<Option<Vec<u8>>> + 'a;
 
 impl Spool {
     /// Makes the oldest segment thinner that is not yet as thin as `level` and is not written to:
-    /// gives each of its records that is not acknowledged to `thin`, and puts what comes back in the
-    /// place of it, under the same sequence, if it is smaller. The segment has the level `level` from
-    /// then on, over restarts too; one in which nothing became smaller is tried again after a restart.
-    /// `None` when all segments are as thin as that.
+    /// gives those of its records that are not acknowledged to `thin`, all at once so that one may say
+    /// what several said, and puts what comes back in the place of them, under the same sequences, if
+    /// the segment is smaller then. It has the level `level` from then on, over restarts too; one that
+    /// did not become smaller is tried again after a restart. `None` when all segments are as thin as
+    /// that.
     ///
     /// The segment is replaced as a whole: whatever happens, it is there as it was or as it is to be.
     ///
@@ -52,33 +56,37 @@ impl Spool {
             level,
         })
         .to_vec();
-        let mut done = Thinned::default();
-        let (mut next, mut good_bytes) = (segment.first, HEAD_BYTES);
         let all = records(&old, segment.first);
-        for (sequence, record) in all.take_while(|(sequence, _)| *sequence < segment.next) {
-            let thinner = if sequence < self.floor {
-                None
-            } else {
-                thin(sequence, record).filter(|thinner| thinner.len() < record.len())
-            };
-            done.records += u64::from(thinner.is_some());
-            put_record(sequence, thinner.as_deref().unwrap_or(record), &mut new);
-            good_bytes += RECORD_HEAD_BYTES + record.len();
-            next = sequence + 1;
-        }
+        let all: Vec<_> = all.take_while(|(at, _)| *at < segment.next).collect();
+        let next = segment.first + all.len() as u64;
         if next < segment.next {
-            self.lose_rest(index, next, good_bytes as u64)?;
-            let bytes_saved = segment.bytes.saturating_sub(good_bytes as u64);
+            let sizes = all.iter().map(|(_, it)| RECORD_HEAD_BYTES + it.len());
+            let good_bytes = (HEAD_BYTES + sizes.sum::<usize>()) as u64;
+            self.lose_rest(index, next, good_bytes)?;
             return Ok(Some(Thinned {
                 records: 0,
-                bytes_saved,
+                bytes_saved: segment.bytes.saturating_sub(good_bytes),
             }));
         }
-        if done.records > 0 {
+        let acknowledged = all.partition_point(|(at, _)| *at < self.floor);
+        let (stays, pending) = all.split_at(acknowledged);
+        for (sequence, record) in stays {
+            put_record(*sequence, record, &mut new);
+        }
+        let mut thinner = thin(pending).into_iter();
+        let mut done = Thinned::default();
+        for (sequence, record) in pending {
+            let thinner = thinner.next().flatten();
+            done.records += u64::from(thinner.is_some());
+            put_record(*sequence, thinner.as_deref().unwrap_or(record), &mut new);
+        }
+        done.bytes_saved = segment.bytes.saturating_sub(new.len() as u64);
+        if done.bytes_saved == 0 {
+            done.records = 0;
+        } else {
             self.put_thinner(index, level, &new)?;
         }
         self.segments[index].level = level;
-        done.bytes_saved = segment.bytes - self.segments[index].bytes;
         Ok(Some(done))
     }
 
@@ -86,12 +94,22 @@ impl Spool {
         let name = self.segments[index].name();
         let length = bytes.len() as u64;
         self.cursor = None;
-        let replaced = self.disk.replace(&name, bytes);
+        let mut replaced = self.disk.replace(&name, bytes);
+        if let Err(error) = &replaced
+            && matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+            && self.spend_reserve()
+        {
+            replaced = self.disk.replace(&name, bytes);
+        }
         // After a failure too the new file may be the one that is there; it is shorter than the old.
         if replaced.is_ok() || self.disk.len(&name).is_ok_and(|there| there == length) {
             let segment = &mut self.segments[index];
             (segment.bytes, segment.level) = (length, level);
         }
+        self.keep_reserve();
         replaced.map_err(Error::disk("thin", &name))
     }
 }

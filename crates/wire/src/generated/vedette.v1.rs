@@ -493,6 +493,9 @@ pub struct Batch {
     /// The agent's clocks as it sent this.
     #[prost(message, optional, tag = "4")]
     pub clocks: ::core::option::Option<Clocks>,
+    /// Whether the spool was full and only about a sample a minute is left of each series.
+    #[prost(bool, tag = "5")]
+    pub thinned: bool,
 }
 /// The clocks of an agent at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -512,7 +515,7 @@ pub struct Loss {
     #[prost(uint64, tag = "2")]
     pub last_sequence: u64,
     /// Why: `full` (the spool dropped its oldest), `damaged`, `missing` (a file of the spool is not there),
-    /// `undecodable`.
+    /// `unwritten` (the disk took nothing for too long), `undecodable`.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     /// Times of the first and the last sample that were in them, as far as is known; 0 when not.
@@ -1185,7 +1188,7 @@ pub struct DeclaredLoss {
     pub epoch: u64,
     #[prost(message, optional, tag = "2")]
     pub sequences: ::core::option::Option<SequenceRange>,
-    /// As the agent said it, or `refused` or `forgotten`.
+    /// As the agent said it, or `refused`, `forgotten`, or `thinned`, where only detail is lost.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     /// Times of the first and the last sample that were in them; 0 when they are not known.
@@ -1210,6 +1213,8 @@ pub enum Knowledge {
     Unknown = 2,
     /// The node had it and will never send it.
     Lost = 3,
+    /// About a sample a minute of each series is here, with the least and the greatest beside it.
+    Thinned = 4,
 }
 impl Knowledge {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1222,6 +1227,7 @@ impl Knowledge {
             Self::Known => "KNOWLEDGE_KNOWN",
             Self::Unknown => "KNOWLEDGE_UNKNOWN",
             Self::Lost => "KNOWLEDGE_LOST",
+            Self::Thinned => "KNOWLEDGE_THINNED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1231,6 +1237,7 @@ impl Knowledge {
             "KNOWLEDGE_KNOWN" => Some(Self::Known),
             "KNOWLEDGE_UNKNOWN" => Some(Self::Unknown),
             "KNOWLEDGE_LOST" => Some(Self::Lost),
+            "KNOWLEDGE_THINNED" => Some(Self::Thinned),
             _ => None,
         }
     }
@@ -2670,6 +2677,16 @@ pub mod query_service_server {
 pub struct SpooledBatch {
     #[prost(message, repeated, tag = "1")]
     pub blocks: ::prost::alloc::vec::Vec<SpooledBlock>,
+    /// Whether its blocks were thinned to about one sample a minute for each series, to make room.
+    #[prost(bool, tag = "2")]
+    pub thinned: bool,
+    /// The time of its first sample before it was thinned, in milliseconds since the Unix epoch. 0 here
+    /// and in the next field: not said, by an agent of before.
+    #[prost(int64, tag = "3")]
+    pub first_millis: i64,
+    /// The time of its last sample, in the same way.
+    #[prost(int64, tag = "4")]
+    pub last_millis: i64,
 }
 /// One target's samples with the names of their series.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

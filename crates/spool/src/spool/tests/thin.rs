@@ -2,9 +2,15 @@
 
 use super::*;
 
-/// The first half of a record of some length.
-pub(super) fn halved(_sequence: u64, record: &[u8]) -> Option<Vec<u8>> {
-    (record.len() > 10).then(|| record[..record.len() / 2].to_vec())
+/// The first half of each record of some length.
+pub(super) fn halved(records: &[(u64, &[u8])]) -> Vec<Option<Vec<u8>>> {
+    let half = |record: &[u8]| (record.len() > 10).then(|| record[..record.len() / 2].to_vec());
+    records.iter().map(|(_, record)| half(record)).collect()
+}
+
+/// The sequences of records.
+fn numbers(records: &[(u64, &[u8])]) -> Vec<u64> {
+    records.iter().map(|(sequence, _)| *sequence).collect()
 }
 
 fn lengths(spool: &mut Spool) -> Vec<usize> {
@@ -33,9 +39,9 @@ fn the_oldest_segment_is_thinned_first_and_each_once_over_restarts_too() {
     assert_eq!((recovery.losses, recovery.pending), (vec![], 12));
     assert_eq!(lengths(&mut spool), thin_lengths(5));
     let mut asked = Vec::new();
-    let mut note = |sequence, record: &[u8]| {
-        asked.push(sequence);
-        halved(sequence, record)
+    let mut note = |records: &[(u64, &[u8])]| {
+        asked.extend(numbers(records));
+        halved(records)
     };
     assert!(spool.thin_oldest(1, &mut note).unwrap().is_some());
     // The last segment is written to.
@@ -53,9 +59,9 @@ fn nothing_grows_and_what_is_acknowledged_is_not_looked_at() {
     spool.acknowledge_through(2).unwrap();
     let before = disk.contents();
     let mut asked = Vec::new();
-    let mut grown = |sequence, record: &[u8]| {
-        asked.push(sequence);
-        Some(record.repeat(1 + usize::from(sequence == 4)))
+    let mut grown = |records: &[(u64, &[u8])]| {
+        asked.extend(numbers(records));
+        vec![Some(records[0].1.repeat(2)), None, Some(vec![0])]
     };
     let thinned = spool.thin_oldest(1, &mut grown).unwrap();
     assert_eq!(thinned, Some(Thinned::default()));
@@ -66,6 +72,22 @@ fn nothing_grows_and_what_is_acknowledged_is_not_looked_at() {
     let (mut spool, _) = open(&disk);
     let thinned = spool.thin_oldest(1, &mut halved).unwrap();
     assert_eq!(thinned.map(|it| it.records), Some(3));
+}
+
+#[test]
+fn one_record_may_say_what_several_said() {
+    let (disk, mut spool) = filled(12);
+    let mut into_the_last = |records: &[(u64, &[u8])]| {
+        let mut thin = vec![Some(Vec::new()); records.len()];
+        thin[records.len() - 1] = Some(vec![7; 200]);
+        thin
+    };
+    let thinned = spool.thin_oldest(1, &mut into_the_last).unwrap().unwrap();
+    assert_eq!((thinned.records, thinned.bytes_saved), (5, 5 * 68 - 200));
+    assert_eq!(lengths(&mut spool)[..6], [0, 0, 0, 0, 200, 68]);
+    drop(spool);
+    let (mut spool, _) = open(&disk);
+    assert_eq!(lengths(&mut spool)[..6], [0, 0, 0, 0, 200, 68]);
 }
 
 #[test]
@@ -91,6 +113,48 @@ fn a_disk_without_room_for_the_thinner_segment_leaves_the_old_one() {
     disk.set_room(None);
     spool.thin_oldest(1, &mut halved).unwrap();
     assert_eq!(lengths(&mut spool), thin_lengths(5));
+}
+
+#[test]
+fn a_reserve_lets_a_full_disk_be_thinned_and_is_there_again_after_it() {
+    let disk = MemoryDisk::default();
+    let config = Config {
+        reserve_bytes: 512,
+        ..CONFIG
+    };
+    let (mut spool, _) = Spool::open(disk.clone(), config).unwrap();
+    for byte in 0..12 {
+        spool.append(&[byte; 68]).unwrap();
+    }
+    spool.sync().unwrap();
+    let used = |disk: &MemoryDisk| -> usize {
+        let files = disk.contents();
+        files.iter().map(|(_, bytes)| bytes.len()).sum()
+    };
+    let has_reserve = |disk: &MemoryDisk| {
+        let files = disk.contents();
+        files
+            .iter()
+            .any(|(name, bytes)| name == "reserve" && bytes.len() == 512)
+    };
+    assert!(has_reserve(&disk));
+    disk.set_capacity(Some(used(&disk)));
+    spool.append(&[9; 68]).unwrap_err();
+    spool.thin_oldest(1, &mut halved).unwrap();
+    assert_eq!(lengths(&mut spool), thin_lengths(5));
+    assert!(has_reserve(&disk));
+    // What was saved is there for others.
+    assert_eq!(spool.append(&[9; 68]).unwrap(), 13);
+    // Others have taken all of it: then it is spent, and kept again when there is room.
+    disk.set_capacity(Some(used(&disk) - 200));
+    spool.thin_oldest(1, &mut halved).unwrap();
+    assert_eq!(lengths(&mut spool), thin_lengths(10));
+    assert!(!has_reserve(&disk));
+    drop(spool);
+    let (mut spool, _) = Spool::open(disk.clone(), config).unwrap();
+    assert!(!has_reserve(&disk));
+    spool.drop_oldest().unwrap();
+    assert!(has_reserve(&disk));
 }
 
 #[test]
@@ -169,9 +233,9 @@ fn a_thinned_segment_that_is_damaged_keeps_its_level() {
     let (mut spool, recovery) = open(&disk);
     assert_eq!(recovery.losses.len(), 1);
     let mut asked = Vec::new();
-    let mut note = |sequence, _: &[u8]| {
-        asked.push(sequence);
-        None
+    let mut note = |records: &[(u64, &[u8])]| {
+        asked.extend(numbers(records));
+        Vec::new()
     };
     spool.thin_oldest(1, &mut note).unwrap();
     assert_eq!(asked, [6, 7, 8, 9, 10]);
