@@ -9,6 +9,8 @@ use wire::ingest::{AgentId, Event};
 
 /// State space of events. Never reused for anything else.
 const SPACE: u8 = 2;
+/// State space of when events from the future were recorded first. Never reused for anything else.
+const FIRST_SPACE: u8 = 6;
 
 /// Most events of one listing.
 pub const LISTING_MAX: usize = 1000;
@@ -73,7 +75,7 @@ impl Events {
         event: Event,
         now_millis: i64,
     ) -> Result<bool, store::Error> {
-        let at_millis = event.at_millis.min(now_millis);
+        let at_millis = self.kept_at(agent, &event, now_millis)?;
         let key = key(at_millis, agent.as_str(), &event.id);
         if self.store.get_state(SPACE, &key)?.is_some() {
             return Ok(false);
@@ -91,6 +93,27 @@ impl Events {
         let value = serde_json::to_vec(&recorded).unwrap_or_default();
         self.store.put_state(SPACE, vec![StateRow { key, value }])?;
         Ok(true)
+    }
+
+    /// When an event is recorded as of: its own time, or that at which it came first. It may come again
+    /// later, when it has another now and may be no longer from the future.
+    fn kept_at(
+        &self,
+        agent: &AgentId,
+        event: &Event,
+        now_millis: i64,
+    ) -> Result<i64, store::Error> {
+        let key = key(event.at_millis, agent.as_str(), &event.id);
+        let first = self.store.get_state(FIRST_SPACE, &key)?;
+        if let Some(first) = first.and_then(|row| row.try_into().ok()) {
+            return Ok(i64::from_be_bytes(first));
+        }
+        if event.at_millis > now_millis {
+            let value = now_millis.to_be_bytes().to_vec();
+            let row = StateRow { key, value };
+            self.store.put_state(FIRST_SPACE, vec![row])?;
+        }
+        Ok(event.at_millis.min(now_millis))
     }
 
     /// Events at or after `since_millis`, newest first.
@@ -123,8 +146,9 @@ impl Events {
     /// # Errors
     /// When the store fails.
     pub fn retain(&self, oldest_millis: i64) -> Result<(), store::Error> {
-        self.store
-            .drop_state(SPACE, &first_key_at(oldest_millis.saturating_sub(1)))
+        let start = first_key_at(oldest_millis.saturating_sub(1));
+        self.store.drop_state(SPACE, &start)?;
+        self.store.drop_state(FIRST_SPACE, &start)
     }
 }
 
@@ -162,5 +186,22 @@ mod tests {
         assert_eq!(times(None, 20), [30, 20]);
         events.retain(20).unwrap();
         assert_eq!(times(None, 0), [30, 20]);
+    }
+
+    #[test]
+    fn an_event_from_the_future_that_comes_again_is_the_same() {
+        let (store, _) = Store::open(Box::new(Memory::default())).unwrap();
+        let events = Events::new(Arc::new(store));
+        let agent = AgentId::try_from("a".to_owned()).unwrap();
+        assert!(events.record(&agent, event("1", 50), 10).unwrap());
+        for now in [20, 5, 50, 60] {
+            assert!(!events.record(&agent, event("1", 50), now).unwrap());
+        }
+        let list = events.list(None, 0, 9).unwrap();
+        assert_eq!((list.len(), list[0].at_millis), (1, 10));
+        // Its time comes, and with it another of the same id from the same moment.
+        assert!(events.record(&agent, event("2", 50), 60).unwrap());
+        events.retain(51).unwrap();
+        assert_eq!(events.list(None, 0, 9).unwrap(), []);
     }
 }

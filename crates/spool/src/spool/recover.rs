@@ -88,8 +88,10 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         has_reserve: false,
         cursor: None,
     };
+    let last = findings.iter().map(|finding| finding.segment.first).max();
     for finding in findings {
-        spool.repair(finding, &mut recovery)?;
+        let is_last = Some(finding.segment.first) == last;
+        spool.repair(finding, is_last, &mut recovery)?;
     }
     // No spool wrote these, so there is nothing in them to keep.
     for first in beyond {
@@ -115,7 +117,12 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
 }
 
 impl Spool {
-    fn repair(&mut self, finding: Finding, recovery: &mut Recovery) -> Result<(), Error> {
+    fn repair(
+        &mut self,
+        finding: Finding,
+        is_last: bool,
+        recovery: &mut Recovery,
+    ) -> Result<(), Error> {
         let Finding {
             segment,
             file_bytes,
@@ -151,13 +158,23 @@ impl Spool {
             }
         }
         if repair != Repair::Salvage {
-            // What is read now may be in memory only, if the last process ended before its sync;
-            // from here on it counts as durable.
-            self.disk.sync(&name).map_err(Error::disk("sync", &name))?;
+            // What is read now may be in memory only, if the last process ended before its sync or
+            // its sync failed; from here on it counts as durable. After a failure a sync may say
+            // that all is well, so what was written last is written anew, if there is room.
+            let again = is_last && self.write_again(&segment).is_ok();
+            if !again {
+                self.disk.sync(&name).map_err(Error::disk("sync", &name))?;
+            }
         }
         self.next = self.next.max(segment.next);
         self.segments.push_back(segment);
         Ok(())
+    }
+
+    fn write_again(&mut self, segment: &Segment) -> io::Result<()> {
+        let mut bytes = vec![0; usize::try_from(segment.bytes).unwrap_or_default()];
+        self.disk.read_at(&segment.name(), 0, &mut bytes)?;
+        self.disk.replace(&segment.name(), &bytes)
     }
 
     fn set_aside(&mut self, name: &str, recovery: &mut Recovery) -> Result<(), Error> {

@@ -398,6 +398,24 @@ fn a_full_disk_is_survived() {
 }
 
 #[test]
+fn what_the_next_process_finds_after_a_failed_sync_outlives_a_power_loss() {
+    let disk = MemoryDisk::default();
+    let mut spool = open(&disk).0;
+    spool.append(b"in doubt").unwrap();
+    disk.fail_syncs(1);
+    spool.sync().unwrap_err();
+    drop(spool);
+    let mut spool = open(&disk).0;
+    spool.append(b"after it").unwrap();
+    spool.sync().unwrap();
+    let before = all(&mut spool);
+    assert_eq!(before.len(), 2);
+    drop(spool);
+    disk.crash(|| 0);
+    assert_eq!(all(&mut open(&disk).0), before);
+}
+
+#[test]
 fn after_a_failed_sync_the_records_are_written_elsewhere() {
     let (disk, mut spool) = filled(3);
     spool.append(b"in doubt").unwrap();
@@ -654,8 +672,7 @@ fn run(steps: &[Step]) {
                     });
                 }
             }
-            // After a failed sync only the process that saw it knows what is in doubt.
-            Step::Restart if spool.tail != Tail::Doubtful => {
+            Step::Restart => {
                 disk.set_room(None);
                 disk.fail_syncs(0);
                 disk.fail_replacements(0);
@@ -663,7 +680,6 @@ fn run(steps: &[Step]) {
                 spool = open(&disk).0;
                 model.reopened(&spool);
             }
-            Step::Restart => {}
             Step::Crash(chances) => {
                 drop(spool);
                 let mut chances = chances.iter().cycle();
