@@ -165,6 +165,8 @@ impl AgentNode {
                 bytes_max: self.plan.spool_bytes_max,
                 segment_bytes: self.plan.segment_bytes,
                 epoch_if_new: self.clock.wall_millis().max(1).cast_unsigned(),
+                reserve_bytes: self.plan.segment_bytes,
+                span_of: agent::thin::span_of,
             };
             match Spool::open(self.disk.clone(), config) {
                 Ok((spool, _)) => {
