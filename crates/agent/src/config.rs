@@ -21,7 +21,7 @@ pub struct Config {
     pub tls: TlsConfig,
     /// A file that holds the bearer token to show to it.
     pub token_file: Option<PathBuf>,
-    /// Where the spool lies.
+    /// Where the spool and the events lie.
     pub state_dir: PathBuf,
     /// How often collectors and targets are read.
     pub collect_interval: HumanDuration,

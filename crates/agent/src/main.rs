@@ -30,7 +30,7 @@ struct Arguments {
     /// URL of the coordinator [default: http://127.0.0.1:7700].
     #[arg(long, value_name = "URL")]
     coordinator: Option<String>,
-    /// Where the spool lies [default: vedette-agent-state].
+    /// Where the spool and the events lie [default: vedette-agent-state].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// How often to read [default: 5s].

@@ -23,6 +23,38 @@ pub struct CollectorMetrics {
     pub failures: Counter,
 }
 
+/// Events dropped, by reason.
+#[derive(Clone, Debug)]
+pub struct EventsDropped {
+    /// Too many were handed in at once.
+    pub queue: Counter,
+    /// There was no room to keep them.
+    pub full: Counter,
+    /// What they were kept in is damaged or missing.
+    pub damaged: Counter,
+    /// The coordinator refused them.
+    pub refused: Counter,
+}
+
+impl EventsDropped {
+    fn new(registry: &Registry) -> Self {
+        let [queue, full, damaged, refused] =
+            ["queue", "full", "damaged", "refused"].map(|reason| {
+                let help = "Events dropped, by reason.";
+                let labels = [("reason", reason)];
+                registry
+                    .counter("vedette_agent_events_dropped_total", help, &labels)
+                    .expect(VALID)
+            });
+        Self {
+            queue,
+            full,
+            damaged,
+            refused,
+        }
+    }
+}
+
 /// Handles to everything else.
 #[derive(Debug)]
 pub struct Metrics {
@@ -66,8 +98,10 @@ pub struct Metrics {
     pub connects: Counter,
     /// Events recorded by the coordinator.
     pub events: Counter,
-    /// Events dropped because too many waited, or because the coordinator refused them.
-    pub events_dropped: Counter,
+    /// Events dropped, by reason.
+    pub events_dropped: EventsDropped,
+    /// Events that are not recorded.
+    pub events_pending: Gauge,
     /// Samples dropped while gathering: over the limit, said twice, bad labels.
     pub dropped: [Counter; 3],
     /// Keys in the configuration that mean nothing.
@@ -135,7 +169,8 @@ impl Metrics {
             connected: gauge("vedette_agent_connected", "Whether the stream stands."),
             connects: counter("vedette_agent_connects_total", "Connections begun."),
             events: counter("vedette_agent_events_total", "Events recorded."),
-            events_dropped: counter("vedette_agent_events_dropped_total", "Events dropped."),
+            events_dropped: EventsDropped::new(&registry),
+            events_pending: gauge("vedette_agent_events_pending", "Events not recorded."),
             dropped,
             config_unknown_keys: gauge(
                 "vedette_agent_config_unknown_keys",

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
 use crate::sync::{Bulk, Identity};
-use crate::urgent::{Happened, Lane, queue};
+use crate::urgent::{Happened, Kept, Lane, queue};
 
 /// Snapshots that may wait for the batcher.
 const GATHERED_MAX: usize = 256;
@@ -137,6 +137,7 @@ pub fn start(
         identity: identity.clone(),
         connection: connection.clone(),
         events,
+        kept: open_events(config, clock, metrics)?,
         metrics: Arc::clone(metrics),
     };
     drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
@@ -186,6 +187,36 @@ fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
         tracing::error!(file, "a damaged part of the spool was set aside");
     }
     Ok(spool)
+}
+
+/// The events that are not recorded. A disk that cannot be used for them does not keep the agent from
+/// its work.
+fn open_events(
+    config: &Config,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> Result<Kept, Error> {
+    let path = config.state_dir.join("events");
+    let limits = Kept::config(clock.wall_millis().max(1).cast_unsigned());
+    let opened = Directory::open(&path).and_then(|disk| Spool::open(disk, limits));
+    let kept = match opened {
+        Ok((spool, recovery)) => {
+            tracing::info!(pending = recovery.pending, "events opened");
+            for file in &recovery.set_aside {
+                tracing::error!(file, "a damaged part of the events was set aside");
+            }
+            Kept::on(spool, limits, metrics)
+        }
+        Err(error) => {
+            tracing::error!(
+                path = %path.display(),
+                error = crate::chain(&error),
+                "events cannot be kept on disk; they are kept in memory and end with this process"
+            );
+            Kept::in_memory(limits, metrics)
+        }
+    };
+    kept.map_err(|source| Error::Spool { path, source })
 }
 
 fn connect(config: &Config) -> Result<Connection, client::Error> {

@@ -1,25 +1,26 @@
 //! What cannot wait: events, on a stream of their own, sent again until recorded.
+//!
+//! An event is handed in without waiting, [kept](Kept) on disk with one sync, and then sent, so that it
+//! outlives a cut and the end of the process. The coordinator knows it again by its id.
 
-use std::collections::{BTreeMap, VecDeque};
+mod kept;
+mod lane;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
-use wire::client::Connection;
-use wire::ingest::{EVENT_SUMMARY_BYTES_MAX, Event, Hello};
-use wire::proto;
-use wire::proto::ingest_service_client::IngestServiceClient;
+use wire::ingest::{EVENT_SUMMARY_BYTES_MAX, Event};
 
 use crate::collect::gpu::{GpuEvents, xid};
 use crate::metrics::Metrics;
-use crate::sync::{ANSWER_WITHIN, Identity, WELCOME_WITHIN, backoff};
 
-/// Events that may wait. A node with more to say has said enough.
+pub use kept::Kept;
+pub use lane::Lane;
+
+/// Events that may be handed in and not yet kept. A node with more to say has said enough.
 const WAITING_MAX: usize = 1000;
 
 /// Something that happened, before it has an id.
@@ -71,7 +72,6 @@ pub struct Urgent {
     queue: mpsc::Sender<Event>,
     metrics: Arc<Metrics>,
     clock: SharedClock,
-    numbers: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Urgent {
@@ -84,33 +84,31 @@ impl std::fmt::Debug for Urgent {
 #[must_use]
 pub fn queue(metrics: &Arc<Metrics>, clock: SharedClock) -> (Urgent, mpsc::Receiver<Event>) {
     let (queue, events) = mpsc::channel(WAITING_MAX);
-    let numbers = Arc::default();
-    (
-        Urgent {
-            queue,
-            metrics: Arc::clone(metrics),
-            clock,
-            numbers,
-        },
-        events,
-    )
+    let metrics = Arc::clone(metrics);
+    let urgent = Urgent {
+        queue,
+        metrics,
+        clock,
+    };
+    (urgent, events)
 }
 
 impl Urgent {
     /// Hands an event in; dropped and counted when too many wait.
     pub fn send(&self, happened: Happened) {
-        let now = self.clock.wall_millis();
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let event = Event {
-            id: format!("{now}-{number}"),
-            at_millis: happened.at_millis.unwrap_or(now),
+            // It gets one when it is kept.
+            id: String::new(),
+            at_millis: happened
+                .at_millis
+                .unwrap_or_else(|| self.clock.wall_millis()),
             kind: happened.kind.to_owned(),
             severity: happened.severity.to_owned(),
             summary: happened.summary,
             labels: happened.labels,
         };
         if self.queue.try_send(event).is_err() {
-            self.metrics.events_dropped.inc();
+            self.metrics.events_dropped.queue.inc();
         }
     }
 
@@ -148,147 +146,5 @@ fn severity(severity: xid::Severity) -> &'static str {
     }
 }
 
-/// Brings events to the coordinator, over reconnects, until the drain.
-pub struct Lane {
-    /// Who speaks.
-    pub identity: Identity,
-    /// How to get there.
-    pub connection: Connection,
-    /// The events.
-    pub events: mpsc::Receiver<Event>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-}
-
-impl std::fmt::Debug for Lane {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").finish_non_exhaustive()
-    }
-}
-
-impl Lane {
-    /// Runs until the drain.
-    pub async fn run(mut self, shutdown: Shutdown) {
-        let mut unrecorded = VecDeque::new();
-        let mut backoff = backoff(self.identity.outbox.epoch() ^ 1);
-        loop {
-            let mut useful = false;
-            let ended = tokio::select! {
-                () = shutdown.draining() => return,
-                ended = self.speak(&mut unrecorded, &mut useful) => ended,
-            };
-            if let Err(status) = ended {
-                tracing::debug!(status = status.message(), "urgent lane ended");
-            }
-            if useful {
-                backoff.reset();
-            }
-            tokio::select! {
-                () = shutdown.draining() => return,
-                () = tokio::time::sleep(backoff.next_delay()) => {}
-            }
-        }
-    }
-
-    /// One stream. `useful` is set when the number of events that wait has become smaller.
-    async fn speak(
-        &mut self,
-        unrecorded: &mut VecDeque<Event>,
-        useful: &mut bool,
-    ) -> Result<(), Status> {
-        use proto::urgent_request::Message;
-        let (requests, outgoing) = mpsc::channel(16);
-        let request = |message| proto::UrgentRequest {
-            message: Some(message),
-        };
-        let hello = self.identity.hello();
-        let hello_is_sound = Hello::try_from(hello.clone()).is_ok();
-        requests
-            .send(request(Message::Hello(hello)))
-            .await
-            .map_err(|_closed| Status::unavailable("the stream is closed"))?;
-        let mut client = IngestServiceClient::new(self.connection.clone());
-        let opened = client.urgent(ReceiverStream::new(outgoing));
-        let mut answers = tokio::time::timeout(WELCOME_WITHIN, opened)
-            .await
-            .map_err(|_elapsed| Status::deadline_exceeded("no answer"))??
-            .into_inner();
-        // How many of the unrecorded, those of streams before this one included, are sent on it.
-        let mut sent = 0;
-        let mut takes_more = true;
-        let mut heard = Instant::now();
-        loop {
-            let room = unrecorded.len() < WAITING_MAX;
-            tokio::select! {
-                recorded = next_recorded(&mut answers) => {
-                    let id = match recorded {
-                        Ok(Some(id)) => id,
-                        Ok(None) => return Ok(()),
-                        Err(status) => {
-                            // Events are answered in order, so it is the first without an answer.
-                            if status.code() == Code::InvalidArgument && hello_is_sound && sent > 0 {
-                                *useful |= self.refused(unrecorded, &status);
-                            }
-                            return Err(status);
-                        }
-                    };
-                    heard = Instant::now();
-                    if let Some(index) = unrecorded.iter().position(|event| event.id == id) {
-                        unrecorded.remove(index);
-                        sent -= usize::from(index < sent);
-                        self.metrics.events.inc();
-                        *useful = true;
-                    }
-                }
-                permit = requests.reserve(), if takes_more && sent < unrecorded.len() => {
-                    match permit {
-                        Ok(permit) => {
-                            if sent == 0 {
-                                heard = Instant::now();
-                            }
-                            let event = unrecorded[sent].clone();
-                            permit.send(request(Message::Event(event.into())));
-                            sent += 1;
-                        }
-                        // The stream has ended; the answers say why.
-                        Err(_closed) => {
-                            takes_more = false;
-                            heard = Instant::now();
-                        }
-                    }
-                }
-                Some(event) = self.events.recv(), if room => unrecorded.push_back(event),
-                () = sleep_until(heard + ANSWER_WITHIN), if sent > 0 || !takes_more => {
-                    return Err(Status::deadline_exceeded("no answer"));
-                }
-            }
-        }
-    }
-
-    /// Drops the first event, which the coordinator will not take however often it is sent.
-    fn refused(&self, unrecorded: &mut VecDeque<Event>, status: &Status) -> bool {
-        let Some(event) = unrecorded.pop_front() else {
-            return false;
-        };
-        self.metrics.events_dropped.inc();
-        tracing::error!(
-            id = event.id,
-            kind = event.kind,
-            summary = event.summary,
-            reason = status.message(),
-            "the coordinator refused an event for good"
-        );
-        true
-    }
-}
-
-async fn next_recorded(
-    answers: &mut Streaming<proto::UrgentResponse>,
-) -> Result<Option<String>, Status> {
-    use proto::urgent_response::Message;
-    let answer = answers.message().await?;
-    Ok(answer.map(|answer| match answer.message {
-        Some(Message::RecordedEventId(id)) => id,
-        None => String::new(),
-    }))
-}
+#[cfg(test)]
+mod tests;

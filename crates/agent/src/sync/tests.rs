@@ -14,7 +14,7 @@ use wire::proto::urgent_request::Message as Said;
 
 use super::*;
 use crate::batch::{Batcher, Gathered, Record};
-use crate::urgent::{Happened, Lane, Urgent, queue};
+use crate::urgent::{Happened, Kept, Lane, Urgent, queue};
 
 type Answers<T> = ReceiverStream<Result<T, Status>>;
 
@@ -368,6 +368,7 @@ fn lane(setup: &Setup) -> (Urgent, Lane) {
         identity: setup.identity.clone(),
         connection: setup.connection.clone(),
         events,
+        kept: Kept::in_memory(LIMITS, &setup.metrics).unwrap(),
         metrics: Arc::clone(&setup.metrics),
     };
     (urgent, lane)
@@ -388,7 +389,7 @@ async fn an_event_that_is_refused_is_dropped_and_the_others_arrive() {
         }
     };
     timeout(Duration::from_secs(20), third).await.unwrap();
-    assert_eq!(setup.metrics.events_dropped.get(), 2);
+    assert_eq!(setup.metrics.events_dropped.refused.get(), 2);
     let events = setup.fake.state.lock().unwrap().events.clone();
     assert_eq!(events, ["first", "second", "third"]);
     shutdown.start(daemon::shutdown::Reason::Requested);
