@@ -75,11 +75,10 @@ impl Events {
         event: Event,
         now_millis: i64,
     ) -> Result<bool, store::Error> {
-        let at_millis = self.kept_at(agent, &event, now_millis)?;
-        let key = key(at_millis, agent.as_str(), &event.id);
-        if self.store.get_state(SPACE, &key)?.is_some() {
+        let Some(at_millis) = self.kept_at(agent, &event, now_millis)? else {
             return Ok(false);
-        }
+        };
+        let key = key(at_millis, agent.as_str(), &event.id);
         let recorded = Recorded {
             agent_id: agent.as_str().to_owned(),
             recorded_millis: now_millis,
@@ -95,25 +94,32 @@ impl Events {
         Ok(true)
     }
 
-    /// When an event is recorded as of: its own time, or that at which it came first. It may come again
-    /// later, when it has another now and may be no longer from the future.
+    /// When an event is to be recorded as of: its own time or, for one from the future, that at which it
+    /// came first; none if it is recorded. Our clock may have jumped since, so each is looked for under
+    /// both.
     fn kept_at(
         &self,
         agent: &AgentId,
         event: &Event,
         now_millis: i64,
-    ) -> Result<i64, store::Error> {
-        let key = key(event.at_millis, agent.as_str(), &event.id);
-        let first = self.store.get_state(FIRST_SPACE, &key)?;
+    ) -> Result<Option<i64>, store::Error> {
+        let own = key(event.at_millis, agent.as_str(), &event.id);
+        if self.store.get_state(SPACE, &own)?.is_some() {
+            return Ok(None);
+        }
+        let first = self.store.get_state(FIRST_SPACE, &own)?;
         if let Some(first) = first.and_then(|row| row.try_into().ok()) {
-            return Ok(i64::from_be_bytes(first));
+            let first = i64::from_be_bytes(first);
+            let key = key(first, agent.as_str(), &event.id);
+            let recorded = self.store.get_state(SPACE, &key)?;
+            return Ok(recorded.is_none().then_some(first));
         }
         if event.at_millis > now_millis {
             let value = now_millis.to_be_bytes().to_vec();
-            let row = StateRow { key, value };
+            let row = StateRow { key: own, value };
             self.store.put_state(FIRST_SPACE, vec![row])?;
         }
-        Ok(event.at_millis.min(now_millis))
+        Ok(Some(event.at_millis.min(now_millis)))
     }
 
     /// Events at or after `since_millis`, newest first.
@@ -199,7 +205,9 @@ mod tests {
         }
         let list = events.list(None, 0, 9).unwrap();
         assert_eq!((list.len(), list[0].at_millis), (1, 10));
-        // Its time comes, and with it another of the same id from the same moment.
+        // One whose time had come is no other when our clock goes back.
+        assert!(events.record(&agent, event("0", 50), 60).unwrap());
+        assert!(!events.record(&agent, event("0", 50), 20).unwrap());
         assert!(events.record(&agent, event("2", 50), 60).unwrap());
         events.retain(51).unwrap();
         assert_eq!(events.list(None, 0, 9).unwrap(), []);

@@ -86,7 +86,7 @@ impl Run<'_> {
         match fault {
             Fault::Partition => {
                 self.sim.partition(name, other);
-                self.after(1, 120, Later::RepairLink(agent));
+                self.after(1, 300, Later::RepairLink(agent));
             }
             Fault::OneWay => {
                 if self.faults.chance.likely(500_000) {

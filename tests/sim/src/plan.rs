@@ -96,7 +96,7 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let chance = &mut Chance::new(seed, "plan");
         let tick = Duration::from_millis(20 << chance.below(3));
-        let segment_bytes = chance.scaled(1024, 4);
+        let segment_bytes = chance.scaled(2048, 3);
         Self {
             agents: 3 + chance.index(3),
             lasts: if chance.below(24) == 0 {
@@ -115,9 +115,9 @@ impl Plan {
             collect_every: chance.seconds(1, 5),
             collections: 1 + chance.below(4),
             series: 1 + chance.below(6),
-            spool_bytes_max: segment_bytes * (2 + chance.below(15)),
+            spool_bytes_max: segment_bytes * (2 + chance.below(6)),
             segment_bytes,
-            flush_every: chance.seconds(20, 300),
+            flush_every: chance.seconds(5, 120),
             memory_bytes: chance.scaled(4 << 20, 3),
             window_bytes: chance.scaled(1024, 10),
             rates: rates(chance),
