@@ -9,6 +9,8 @@ use wire::ingest::{AgentId, Event};
 
 /// State space of events. Never reused for anything else.
 const SPACE: u8 = 2;
+/// State space of when events from the future were recorded first. Never reused for anything else.
+const FIRST_SPACE: u8 = 5;
 
 /// Most events of one listing.
 pub const LISTING_MAX: usize = 1000;
@@ -73,11 +75,10 @@ impl Events {
         event: Event,
         now_millis: i64,
     ) -> Result<bool, store::Error> {
-        let at_millis = event.at_millis.min(now_millis);
-        let key = key(at_millis, agent.as_str(), &event.id);
-        if self.store.get_state(SPACE, &key)?.is_some() {
+        let Some(at_millis) = self.kept_at(agent, &event, now_millis)? else {
             return Ok(false);
-        }
+        };
+        let key = key(at_millis, agent.as_str(), &event.id);
         let recorded = Recorded {
             agent_id: agent.as_str().to_owned(),
             recorded_millis: now_millis,
@@ -91,6 +92,34 @@ impl Events {
         let value = serde_json::to_vec(&recorded).unwrap_or_default();
         self.store.put_state(SPACE, vec![StateRow { key, value }])?;
         Ok(true)
+    }
+
+    /// When an event is to be recorded as of: its own time or, for one from the future, that at which it
+    /// came first; none if it is recorded. Our clock may have jumped since, so each is looked for under
+    /// both.
+    fn kept_at(
+        &self,
+        agent: &AgentId,
+        event: &Event,
+        now_millis: i64,
+    ) -> Result<Option<i64>, store::Error> {
+        let own = key(event.at_millis, agent.as_str(), &event.id);
+        if self.store.get_state(SPACE, &own)?.is_some() {
+            return Ok(None);
+        }
+        let first = self.store.get_state(FIRST_SPACE, &own)?;
+        if let Some(first) = first.and_then(|row| row.try_into().ok()) {
+            let first = i64::from_be_bytes(first);
+            let key = key(first, agent.as_str(), &event.id);
+            let recorded = self.store.get_state(SPACE, &key)?;
+            return Ok(recorded.is_none().then_some(first));
+        }
+        if event.at_millis > now_millis {
+            let value = now_millis.to_be_bytes().to_vec();
+            let row = StateRow { key: own, value };
+            self.store.put_state(FIRST_SPACE, vec![row])?;
+        }
+        Ok(Some(event.at_millis.min(now_millis)))
     }
 
     /// Events at or after `since_millis`, newest first.
@@ -123,8 +152,9 @@ impl Events {
     /// # Errors
     /// When the store fails.
     pub fn retain(&self, oldest_millis: i64) -> Result<(), store::Error> {
-        self.store
-            .drop_state(SPACE, &first_key_at(oldest_millis.saturating_sub(1)))
+        let start = first_key_at(oldest_millis.saturating_sub(1));
+        self.store.drop_state(SPACE, &start)?;
+        self.store.drop_state(FIRST_SPACE, &start)
     }
 }
 
@@ -162,5 +192,24 @@ mod tests {
         assert_eq!(times(None, 20), [30, 20]);
         events.retain(20).unwrap();
         assert_eq!(times(None, 0), [30, 20]);
+    }
+
+    #[test]
+    fn an_event_from_the_future_that_comes_again_is_the_same() {
+        let (store, _) = Store::open(Box::new(Memory::default())).unwrap();
+        let events = Events::new(Arc::new(store));
+        let agent = AgentId::try_from("a".to_owned()).unwrap();
+        assert!(events.record(&agent, event("1", 50), 10).unwrap());
+        for now in [20, 5, 50, 60] {
+            assert!(!events.record(&agent, event("1", 50), now).unwrap());
+        }
+        let list = events.list(None, 0, 9).unwrap();
+        assert_eq!((list.len(), list[0].at_millis), (1, 10));
+        // One whose time had come is no other when our clock goes back.
+        assert!(events.record(&agent, event("0", 50), 60).unwrap());
+        assert!(!events.record(&agent, event("0", 50), 20).unwrap());
+        assert!(events.record(&agent, event("2", 50), 60).unwrap());
+        events.retain(51).unwrap();
+        assert_eq!(events.list(None, 0, 9).unwrap(), []);
     }
 }
