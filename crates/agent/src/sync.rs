@@ -2,6 +2,7 @@
 
 mod dictionary;
 mod lanes;
+mod sending;
 mod stream;
 
 use std::collections::BTreeMap;

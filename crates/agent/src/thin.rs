@@ -14,9 +14,10 @@
 //! half it would keep one.
 //!
 //! What takes most of a small batch is the names of its series. So the batches that come one after
-//! another become one that says them once, under the sequence of the last; the others are left empty.
-//! If the coordinator had some of them already, it gets their minutes again as means. Batches that would
-//! not take fewer bytes so stay as they are.
+//! another become one that says them once, under the sequence of the last, and says from which sequence on;
+//! the others are left empty. The coordinator may have some of them already, as they were; what is
+//! missing is then sent by that one, and it gets those minutes again as means. Batches that would not
+//! take fewer bytes so stay as they are.
 
 mod column;
 mod group;
@@ -93,14 +94,15 @@ impl Thinner {
     pub fn thin(&mut self, records: &[(u64, &[u8])]) -> Vec<Option<Vec<u8>>> {
         let mut thin = vec![None; records.len()];
         let mut group = Group::default();
-        for (index, (_, record)) in records.iter().enumerate() {
-            let Some(loose) = self.loose(record) else {
-                continue;
-            };
-            if !group.takes(&loose) {
+        for (index, (sequence, record)) in records.iter().enumerate() {
+            let loose = self.loose(record);
+            // One that stays ends the group: a batch stands for sequences without a hole.
+            if loose.as_ref().is_none_or(|loose| !group.takes(loose)) {
                 std::mem::take(&mut group).close(&mut thin);
             }
-            group.add(index, record.len(), loose);
+            if let Some(loose) = loose {
+                group.add((index, *sequence), record.len(), loose);
+            }
         }
         group.close(&mut thin);
         thin

@@ -175,6 +175,8 @@ fn check_texts(
 pub struct Batch {
     /// Its place in the epoch.
     pub sequence: NonZeroU64,
+    /// The first of the sequences that it stands for, its own being the last.
+    pub first_sequence: NonZeroU64,
     /// Its blocks.
     pub blocks: Vec<Block>,
     /// Whether it was missed and newer ones go before it.
@@ -221,8 +223,13 @@ impl TryFrom<proto::Batch> for Batch {
                 columns: block.columns,
             })
             .collect();
+        let first_sequence = NonZeroU64::new(batch.first_sequence).unwrap_or(sequence);
+        if first_sequence > sequence {
+            return Err(invalid("batch.first_sequence", "is after its own"));
+        }
         Ok(Self {
             sequence,
+            first_sequence,
             blocks,
             backfill: batch.backfill,
             clocks: batch.clocks,

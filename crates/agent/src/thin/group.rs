@@ -23,6 +23,8 @@ const BATCH_BYTES_MAX: usize = 3 * 1024 * 1024;
 pub(super) struct Group {
     /// Places of the records among those given.
     members: Vec<usize>,
+    /// The sequence of the first.
+    first_sequence: u64,
     /// Their bytes.
     bytes: usize,
     /// Blocks with their lists of names.
@@ -45,8 +47,11 @@ impl Group {
             || self.cells + cells <= CELLS_MAX && self.list_bytes + list_bytes <= LIST_BYTES_MAX
     }
 
-    /// Adds the batch of the record at `index`, which has so many bytes.
-    pub(super) fn add(&mut self, index: usize, bytes: usize, batch: Loose) {
+    /// Adds the batch of the record at this place with this sequence, which has so many bytes.
+    pub(super) fn add(&mut self, (index, sequence): (usize, u64), bytes: usize, batch: Loose) {
+        if self.members.is_empty() {
+            self.first_sequence = sequence;
+        }
         self.members.push(index);
         self.bytes += bytes;
         self.span = hull(self.span, batch.span);
@@ -80,6 +85,7 @@ impl Group {
             thinned: true,
             first_millis,
             last_millis,
+            first_sequence: self.first_sequence,
         };
         let record = batch.encode_to_vec();
         if record.len() >= self.bytes || record.len() > BATCH_BYTES_MAX {

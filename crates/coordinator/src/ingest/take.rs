@@ -66,7 +66,7 @@ impl Stream<'_> {
             self.note(reason, span(&blocks))
         });
         let arrival = Arrival {
-            mark: Some(self.mark(sequence, sequence)),
+            mark: Some(self.mark(batch.first_sequence.get(), sequence)),
             note,
             generation: self.generation,
             blocks,

@@ -496,6 +496,11 @@ pub struct Batch {
     /// Whether the spool was full and only about a sample a minute is left of each series.
     #[prost(bool, tag = "5")]
     pub thinned: bool,
+    /// The first sequence of those that it stands for, itself the last: a full spool makes one of several.
+    /// Some of them, even its own, may be settled already, with what was in them before. 0 or its own: it
+    /// stands for itself.
+    #[prost(uint64, tag = "6")]
+    pub first_sequence: u64,
 }
 /// The clocks of an agent at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2687,6 +2692,10 @@ pub struct SpooledBatch {
     /// The time of its last sample, in the same way.
     #[prost(int64, tag = "4")]
     pub last_millis: i64,
+    /// Of a thinned batch, the sequence of the first record that it stands for. Those from there up to its
+    /// own are empty. 0: it stands for itself.
+    #[prost(uint64, tag = "5")]
+    pub first_sequence: u64,
 }
 /// One target's samples with the names of their series.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
