@@ -1,6 +1,7 @@
 //! The disk of an agent's node: it survives the agent, can be full, fail, rot, and lose power.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spool::{Disk, MemoryDisk};
@@ -13,6 +14,7 @@ use crate::mutant::Mutant;
 pub(crate) struct NodeDisk {
     files: MemoryDisk,
     power: Arc<Mutex<Power>>,
+    is_rotten: Arc<AtomicBool>,
     mutant: Option<Mutant>,
 }
 
@@ -31,6 +33,7 @@ impl NodeDisk {
         Self {
             files: MemoryDisk::default(),
             power: Arc::default(),
+            is_rotten: Arc::default(),
             mutant,
         }
     }
@@ -83,7 +86,13 @@ impl NodeDisk {
                 *byte ^= bit;
             }
         });
+        self.is_rotten.store(true, Ordering::Relaxed);
         Some(format!("{name} at {at}"))
+    }
+
+    /// Whether a bit has flipped.
+    pub(crate) fn is_rotten(&self) -> bool {
+        self.is_rotten.load(Ordering::Relaxed)
     }
 
     /// Bytes of all segments.

@@ -124,8 +124,10 @@ impl Run<'_> {
                 self.agents[agent].disk.fail_syncs(count);
             }
             Fault::Rot => {
-                let where_ = self.agents[agent].disk.rot(&mut self.faults.chance);
-                trace::say(&format!("  {where_:?}"));
+                let count = self.agents.len();
+                let mut agents = (agent..agent + count).map(|index| &self.agents[index % count]);
+                let rotten = agents.find_map(|it| it.disk.rot(&mut self.faults.chance));
+                trace::say(&format!("  {rotten:?}"));
             }
             Fault::Twin => self.agents[agent].twin.set(true),
             Fault::Drain => self.drain_coordinator(),

@@ -47,6 +47,8 @@ struct Account {
     refused: BTreeSet<u64>,
     /// Losses for damage: each has set a file aside.
     damaged: usize,
+    /// Losses of files that were not there.
+    missing: usize,
     /// Events handed in by the process that runs now, and by those before it.
     events: (Vec<String>, Vec<String>),
 }
@@ -184,6 +186,7 @@ impl Ledger {
                     .lost
                     .extend(fact.number("first")..=fact.number("last"));
                 account.damaged += usize::from(fact.text("reason") == "damaged");
+                account.missing += usize::from(fact.text("reason") == "missing");
             }
             ("the coordinator refused a batch for good", Some(account)) => {
                 account.refused.insert(fact.number("sequence"));
@@ -217,9 +220,10 @@ impl Ledger {
             .map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
-    /// Files that must have been set aside on the disk of an agent.
-    pub(crate) fn damaged(&self, agent: usize) -> usize {
-        self.accounts[agent].damaged
+    /// How often an agent has lost something to damage, and how often because it was not there.
+    pub(crate) fn damaged_and_missing(&self, agent: usize) -> (usize, usize) {
+        let account = &self.accounts[agent];
+        (account.damaged, account.missing)
     }
 
     /// Batches in all, those declared lost, and those refused.

@@ -211,18 +211,31 @@ impl Run<'_> {
         self.compare(true)
     }
 
+    /// What was lost and refused must have a reason, and what was damaged must still be there.
     fn check_end(&self) -> Result<(), String> {
+        let ledger = self.ledger.borrow();
         for agent in &self.agents {
-            let (aside, damaged) = (
-                agent.disk.set_aside_count(),
-                self.ledger.borrow().damaged(agent.index),
-            );
+            let name = name_of(agent.index);
+            let aside = agent.disk.set_aside_count();
+            let (damaged, missing) = ledger.damaged_and_missing(agent.index);
             if aside < damaged {
-                let name = name_of(agent.index);
                 return Err(format!(
-                    "{name} has lost batches to damage {damaged} times and has set {aside} files aside"
+                    "{name} has lost batches to damage {damaged} times and set {aside} files aside"
                 ));
             }
+            if damaged + missing > 0 && !agent.disk.is_rotten() {
+                return Err(format!(
+                    "{name} says that {damaged} files are damaged and {missing} missing: none is"
+                ));
+            }
+        }
+        let clocks = self.agents.iter().map(|agent| &agent.clock);
+        let mut clocks = clocks.chain([&self.coordinator.clock]);
+        let (_, _, refused) = ledger.counts();
+        if refused > 0 && clocks.all(|clock| clock.jumps() == 0) {
+            return Err(format!(
+                "{refused} batches were refused, and every clock is right"
+            ));
         }
         let up = self.coordinator.up.borrow();
         let free = up.as_ref().map(|up| up.decoded.available_permits());
