@@ -175,6 +175,8 @@ pub struct SpoolConfig {
     pub bytes_max: ByteSize,
     /// Bytes of one file; space is freed in units of it.
     pub segment_bytes: ByteSize,
+    /// Whether the oldest are thinned before they go.
+    pub thin: bool,
 }
 
 impl Default for SpoolConfig {
@@ -182,6 +184,7 @@ impl Default for SpoolConfig {
         Self {
             bytes_max: ByteSize::gib(1),
             segment_bytes: ByteSize::mib(4),
+            thin: true,
         }
     }
 }

@@ -126,6 +126,14 @@ impl Outbox {
         outbox
     }
 
+    /// The same, thinning old batches before the oldest go, or not.
+    #[must_use]
+    pub fn thinning(self, thins: bool) -> Self {
+        let intake = self.intake.lock();
+        intake.unwrap_or_else(PoisonError::into_inner).thins = thins;
+        self
+    }
+
     /// The life of the spool.
     #[must_use]
     pub fn epoch(&self) -> u64 {

@@ -93,7 +93,8 @@ pub fn start(
 ) -> Result<(), Error> {
     config.validate()?;
     let agent_id = config.agent_id()?;
-    let outbox = Outbox::new(open_spool(config, clock)?, Arc::clone(metrics));
+    let outbox =
+        Outbox::new(open_spool(config, clock)?, Arc::clone(metrics)).thinning(config.spool.thin);
     let identity = Identity {
         agent_id: agent_id.clone(),
         outbox: outbox.clone(),

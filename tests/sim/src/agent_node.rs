@@ -13,7 +13,7 @@ use agent::families::Families;
 use agent::metrics::Metrics;
 use agent::outbox::Outbox;
 use agent::sync::{Bulk, Identity};
-use agent::urgent::{Happened, Lane, Urgent, queue};
+use agent::urgent::{Happened, Kept, Lane, Urgent, queue};
 use daemon::clock::{Clock as _, SharedClock};
 use daemon::shutdown::Shutdown;
 use hyper_util::rt::TokioIo;
@@ -43,6 +43,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(crate) struct AgentNode {
     pub(crate) index: usize,
     pub(crate) disk: NodeDisk,
+    /// Where events are kept: a disk that is always sound.
+    events: NodeDisk,
     pub(crate) clock: Arc<NodeClock>,
     /// The agent that runs now.
     pub(crate) outbox: RefCell<Option<Outbox>>,
@@ -72,6 +74,7 @@ impl AgentNode {
         Rc::new(Self {
             index,
             disk,
+            events: NodeDisk::new(None),
             clock: NodeClock::shared(),
             outbox: RefCell::default(),
             twin: Cell::default(),
@@ -91,7 +94,7 @@ impl AgentNode {
         self.lives.set(self.lives.get() + 1);
         let spool = self.open().await;
         let metrics = Metrics::new();
-        let outbox = Outbox::new(spool, Arc::clone(&metrics));
+        let outbox = Outbox::new(spool, Arc::clone(&metrics)).thinning(self.plan.thins);
         self.outbox.replace(Some(outbox.clone()));
         let clock: SharedClock = Arc::<NodeClock>::clone(&self.clock);
         let identity = Identity {
@@ -108,6 +111,7 @@ impl AgentNode {
             identity: identity.clone(),
             connection: connection.clone(),
             events,
+            kept: self.kept(&metrics)?,
             metrics: Arc::clone(&metrics),
         };
         drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
@@ -156,6 +160,12 @@ impl AgentNode {
                 drop(tokio::time::timeout(wait, sent).await);
             }
         }
+    }
+
+    fn kept(&self, metrics: &Arc<Metrics>) -> Result<Kept, spool::Error> {
+        let config = Kept::config(self.clock.wall_millis().max(1).cast_unsigned());
+        let (spool, _) = Spool::open(self.events.clone(), config)?;
+        Kept::on(spool, config, metrics)
     }
 
     /// Opens the spool, as often as it takes.
@@ -210,6 +220,11 @@ impl AgentNode {
                 self.put(&mut batcher, outbox, metrics).await;
             }
         }
+        // What a full disk did not take waits for the next turn.
+        while outbox.waiting() > 0 {
+            sleep(self.plan.collect_every).await;
+            self.put(&mut batcher, outbox, metrics).await;
+        }
     }
 
     /// What a source says now. A date that has jumped may come twice, so each has series of its own.
@@ -238,19 +253,20 @@ impl AgentNode {
     }
 
     async fn put(&self, batcher: &mut Batcher, outbox: &Outbox, metrics: &Metrics) {
-        for record in batcher.cut() {
-            let batch = self.ledger.borrow_mut().offer(self.index, &record);
-            let before = metrics.spooled_batches.get();
-            let put = outbox.put(vec![record]).await;
-            let taken = metrics.spooled_batches.get() > before;
-            if let Err(error) = &put {
-                let error = daemon::chain(error);
-                tracing::warn!(target: "agent::put", error, taken, "not durable");
-            }
-            self.ledger
-                .borrow_mut()
-                .took(self.index, batch, taken, put.is_ok());
+        let records = batcher.cut();
+        for record in &records {
+            self.ledger.borrow_mut().offer(self.index, record);
         }
+        let before = metrics.spooled_batches.get();
+        let put = outbox.put(records).await;
+        let taken = metrics.spooled_batches.get() - before;
+        if let Err(error) = &put {
+            let error = daemon::chain(error);
+            tracing::warn!(target: "agent::put", error, taken, "not durable");
+        }
+        self.ledger
+            .borrow_mut()
+            .took(self.index, taken, put.is_ok());
     }
 
     fn happened(&self, urgent: &Urgent, kind: &'static str) {

@@ -17,7 +17,7 @@ type Place = (String, i64);
 /// How sure it is that a batch is in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
-    /// It was handed over, and the agent ended before it was answered.
+    /// It was handed over, and the spool has not taken it: it waits in memory, or the agent ended.
     Offered,
     /// The spool has it and could not sync it.
     Doubtful,
@@ -33,6 +33,8 @@ struct Batch {
     kept: Kept,
     sequence: Option<u64>,
     samples: usize,
+    /// Times of its first and last sample.
+    span: (i64, i64),
 }
 
 /// Everything known of one agent.
@@ -66,6 +68,8 @@ struct Claim {
 pub(crate) struct Ledger {
     accounts: Vec<Account>,
     claims: HashMap<Place, Vec<Claim>>,
+    /// Whether full spools are thinned: then old batches may be there as one of a sample a minute.
+    thins: bool,
     faults: Vec<String>,
 }
 
@@ -79,13 +83,14 @@ fn index_of(name: &str) -> Option<usize> {
 }
 
 impl Ledger {
-    pub(crate) fn new(agents: usize) -> Self {
+    pub(crate) fn new(agents: usize, thins: bool) -> Self {
         let account = Account {
             next: 1,
             ..Account::default()
         };
         Self {
             accounts: vec![account; agents],
+            thins,
             ..Self::default()
         }
     }
@@ -128,37 +133,41 @@ impl Ledger {
         }
     }
 
-    /// A record is about to be put in; gives its number here.
-    pub(crate) fn offer(&mut self, agent: usize, record: &Record) -> usize {
+    /// A record is about to be put in.
+    pub(crate) fn offer(&mut self, agent: usize, record: &Record) {
         let batch = self.accounts[agent].batches.len();
         let values = values_of(record);
         self.accounts[agent].batches.push(Batch {
             kept: Kept::Offered,
             sequence: None,
             samples: values.len(),
+            span: record.span.unwrap_or_default(),
         });
         for (place, bits) in values {
             let claim = Claim { agent, batch, bits };
             self.claims.entry(place).or_default().push(claim);
         }
-        batch
     }
 
-    /// How it went: whether the spool took the record, and whether it said that all is durable.
-    pub(crate) fn took(&mut self, agent: usize, batch: usize, taken: bool, durable: bool) {
+    /// How it went: how many records the spool took, those that waited for it first, and whether it said
+    /// that all is durable.
+    pub(crate) fn took(&mut self, agent: usize, taken: u64, durable: bool) {
         let account = &mut self.accounts[agent];
-        let Some(offered) = account.batches.get_mut(batch) else {
-            return;
-        };
-        if taken {
-            offered.sequence = Some(account.next);
+        let waiting = account.batches.iter_mut();
+        let mut waiting = waiting.filter(|batch| batch.kept == Kept::Offered);
+        for _ in 0..taken {
+            match waiting.next() {
+                Some(batch) => {
+                    batch.sequence = Some(account.next);
+                    batch.kept = Kept::Doubtful;
+                }
+                None => self.faults.push(format!(
+                    "{} took more records than it was given",
+                    name_of(agent)
+                )),
+            }
             account.next += 1;
         }
-        offered.kept = match (taken, durable) {
-            (true, true) => Kept::Durable,
-            (true, false) => Kept::Doubtful,
-            (false, _) => Kept::Gone,
-        };
         if durable {
             let doubtful = account
                 .batches

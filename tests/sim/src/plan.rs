@@ -81,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) spool_bytes_max: u64,
     /// Bound of a segment.
     pub(crate) segment_bytes: u64,
+    /// Whether full spools are thinned.
+    pub(crate) thins: bool,
     /// How often the coordinator writes its head as chunks.
     pub(crate) flush_every: Duration,
     /// Memory for the coordinator's index and head.
@@ -121,6 +123,7 @@ impl Plan {
             memory_bytes: chance.scaled(4 << 20, 3),
             window_bytes: chance.scaled(1024, 10),
             rates: rates(chance),
+            thins: chance.likely(500_000),
         }
     }
 

@@ -78,7 +78,7 @@ impl Run<'_> {
             .simulation_duration(Duration::from_secs(86_400))
             .build();
         let quiet = Rc::new(Cell::new(false));
-        let ledger = Rc::new(RefCell::new(Ledger::new(plan.agents)));
+        let ledger = Rc::new(RefCell::new(Ledger::new(plan.agents, plan.thins)));
         let coordinator = Rc::new(CoordinatorNode {
             engine: SimEngine::new(seed, mutant),
             clock: NodeClock::shared(),

@@ -51,6 +51,8 @@ pub(super) struct Intake {
     gone_span: Option<Span>,
     /// Whether dropping an old segment let the disk take a new record, the last time.
     dropping_helps: bool,
+    /// Whether old batches are thinned before they go.
+    pub(super) thins: bool,
     thinner: Thinner,
 }
 
@@ -63,6 +65,7 @@ impl Default for Intake {
             gone: 0,
             gone_span: None,
             dropping_helps: true,
+            thins: true,
             thinner: Thinner::default(),
         }
     }
@@ -173,6 +176,9 @@ impl Intake {
         metrics: &Metrics,
         put: &mut Put,
     ) -> Result<bool, Error> {
+        if !self.thins {
+            return Ok(false);
+        }
         let thinner = &mut self.thinner;
         let mut thin = |records: &[(u64, &[u8])]| thinner.thin(records);
         let Some(done) = spool.thin_oldest(LEVEL_MINUTES, &mut thin)? else {
