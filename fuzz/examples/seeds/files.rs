@@ -1,4 +1,4 @@
-//! Files of a spool.
+//! Files of a spool, and batches in it.
 
 use fuzz::{Draft, seal};
 
@@ -58,4 +58,30 @@ pub(crate) fn spools() -> Seeds {
     [states, spans, two, all, kept, thin, raw, last]
         .map(Draft::done)
         .to_vec()
+}
+
+/// Twelve batches of one block of twelve rows: a gauge, a counter and a histogram.
+pub(crate) fn batches() -> Seeds {
+    let batches = |columns: &[u8], step: u8| {
+        let mut draft = Draft::default().bytes([12]);
+        for minute in 0..12_u8 {
+            let start = 60_000 * u64::from(minute);
+            let count = u8::try_from(columns.len()).expect("seeds are small");
+            draft = draft.bytes([0x40, count, 12]);
+            draft = draft
+                .bytes(start.to_le_bytes())
+                .bytes([0])
+                .bytes([step; 12]);
+            for column in columns {
+                draft = draft.bytes([*column]).bytes([1; 12]);
+                draft = draft.bytes([minute, 9, 3, 7, minute, 1, 0, 8, 6, 6, minute, 2]);
+            }
+        }
+        draft.done()
+    };
+    vec![
+        batches(&[0x0a, 0x0a, 0x49, 0x8b], 10),
+        batches(&[0x0a, 0x08, 0x0d, 0x0e, 0x0f, 0x0c], 10),
+        batches(&[0x0a; 7], 200),
+    ]
 }

@@ -20,6 +20,7 @@ fn main() -> std::io::Result<()> {
     let folder = folder.unwrap_or_else(|| PathBuf::from("corpus"));
     let targets = [
         ("agent_page", text::pages()),
+        ("agent_thin", files::batches()),
         ("codec_block", columns::blocks()),
         ("codec_column", columns::columns()),
         ("codec_times", columns::times()),
