@@ -191,11 +191,15 @@ impl Ledger {
                 account.acknowledged = account.acknowledged.max(fact.number("sequence"));
             }
             ("batches were lost before they were sent", Some(account)) => {
+                let before = account.lost.len();
                 account
                     .lost
                     .extend(fact.number("first")..=fact.number("last"));
-                account.damaged += usize::from(fact.text("reason") == "damaged");
-                account.missing += usize::from(fact.text("reason") == "missing");
+                // It is said again by each process until the coordinator knows it.
+                if account.lost.len() > before {
+                    account.damaged += usize::from(fact.text("reason") == "damaged");
+                    account.missing += usize::from(fact.text("reason") == "missing");
+                }
             }
             ("the coordinator refused a batch for good", Some(account)) => {
                 account.refused.insert(fact.number("sequence"));

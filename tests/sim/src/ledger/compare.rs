@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use series::{Labels, LabelsBuilder, MatchOp, Matcher, TimeRange};
+use coordinator::losses;
+use series::{Labels, MatchOp, Matcher, Sequences, TimeRange};
 use store::{Meter, Store};
+use wire::ingest::AgentId;
 
-use super::{Account, Kept, Ledger, name_of, text_of};
+use super::{Account, Kept, Ledger, index_of, name_of, text_of};
 
 /// Differences of one kind that are told.
 const TOLD_MAX: usize = 4;
@@ -39,19 +41,27 @@ impl Ledger {
         let mut found = self.read(store)?;
         let counted = store.statistics();
         let counted = counted.head_samples + counted.chunk_samples;
-        if counted != found.samples {
+        // What stands in the place of a sample may be beside it until a compaction.
+        if counted != found.samples && !(self.thins && counted > found.samples) {
             let held = found.samples;
             let text = format!("the store counts {counted} samples and holds {held}");
             found.differences.push(text);
         }
+        for (&(agent, batch), &held) in &found.of_batch {
+            let whole = self.accounts[agent].batches[batch].samples;
+            if self.thins && held < whole {
+                found.thinned.entry(agent).or_default().insert(batch);
+            }
+        }
         for (agent, account) in self.accounts.iter().enumerate() {
+            let declared = declared(store, &name_of(agent))?;
             for batch in 0..account.batches.len() {
                 let held = found.of_batch.get(&(agent, batch)).copied();
                 let thinned = found.thinned.get(&agent);
                 if thinned.is_some_and(|thinned| account.is_thinned(batch, thinned)) {
                     continue;
                 }
-                let difference = account.difference(batch, held.unwrap_or(0), drained);
+                let difference = account.difference(batch, held.unwrap_or(0), &declared, drained);
                 let difference = difference.map(|text| format!("{} {text}", name_of(agent)));
                 found.differences.extend(difference);
             }
@@ -100,17 +110,13 @@ impl Ledger {
         Ok(found)
     }
 
-    /// The batch whose sample at this time a thinned one has made something else of.
+    /// The batch in whose time a sample lies that thinning may have made: it stands in the last row of
+    /// its minute, where its series need not have had one.
     fn thinned(&self, labels: &Labels, time: i64) -> Option<(usize, usize)> {
-        let name = labels.metric_name();
-        let whole = [":min_1m", ":max_1m"]
-            .iter()
-            .find_map(|end| name.strip_suffix(end));
-        let mut named = LabelsBuilder::from_labels(labels);
-        named.set("__name__", whole.unwrap_or(name));
-        let place = (text_of(&named.build().ok()?), time);
-        let claim = self.claims.get(&place)?.first()?;
-        self.thins.then_some((claim.agent, claim.batch))
+        let agent = index_of(labels.get("node")).filter(|_| self.thins)?;
+        let batches = self.accounts.get(agent)?.batches.iter();
+        let mut spans = batches.map(|batch| batch.span.0..=batch.span.1);
+        Some((agent, spans.position(|span| span.contains(&time))?))
     }
 
     /// Compares the events of the coordinator, newest first, with those handed in: each at most once, and
@@ -137,6 +143,19 @@ impl Ledger {
     }
 }
 
+/// The sequences that a store says are lost for good.
+fn declared(store: &Store, agent: &str) -> Result<Sequences, String> {
+    let agent = AgentId::try_from(agent.to_owned()).map_err(|error| error.to_string())?;
+    let lost = losses::list(store, &agent).map_err(|error| daemon::chain(&error))?;
+    let mut declared = Sequences::default();
+    for lost in lost {
+        if !declared.insert(lost.first, lost.last) {
+            return Err(format!("{agent} has lost more stretches than are noted"));
+        }
+    }
+    Ok(declared)
+}
+
 impl Account {
     /// Whether a batch is in a thinned one: it, or one that ends within the minute after it, has its last
     /// sample there.
@@ -150,7 +169,13 @@ impl Account {
     }
 
     /// What is wrong with a batch of which the store holds so many samples.
-    fn difference(&self, index: usize, held: usize, drained: bool) -> Option<String> {
+    fn difference(
+        &self,
+        index: usize,
+        held: usize,
+        declared: &Sequences,
+        drained: bool,
+    ) -> Option<String> {
         let batch = self.batches.get(index)?;
         let sequence = batch.sequence.unwrap_or(0);
         let samples = batch.samples;
@@ -165,7 +190,7 @@ impl Account {
         }
         let acknowledged = sequence > 0 && sequence <= self.acknowledged;
         let is_due = acknowledged || drained && batch.kept == Kept::Durable;
-        if is_due && !self.lost.contains(&sequence) {
+        if is_due && !self.lost.contains(&sequence) && !declared.contains(sequence) {
             let why = if acknowledged {
                 "acknowledged"
             } else {
