@@ -198,7 +198,9 @@ impl Ledger {
                 // It is said again by each process until the coordinator knows it.
                 if account.lost.len() > before {
                     account.damaged += usize::from(fact.text("reason") == "damaged");
-                    account.missing += usize::from(fact.text("reason") == "missing");
+                    // After a power loss what is acknowledged may be called missing: it costs nothing.
+                    let is_known = fact.number("last") <= account.acknowledged;
+                    account.missing += usize::from(!is_known && fact.text("reason") == "missing");
                 }
             }
             ("the coordinator refused a batch for good", Some(account)) => {
@@ -210,7 +212,7 @@ impl Ledger {
                     account.refused.insert(fact.number("sequence"));
                 }
             }
-            ("task panicked" | "a record of the spool does not decode and is passed over", _) => {
+            ("task panicked" | "a record of the spool does not decode", _) => {
                 self.faults.push(format!(
                     "{} said: {} {}",
                     fact.node,

@@ -97,7 +97,7 @@ impl Plan {
     /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Self {
         let chance = &mut Chance::new(seed, "plan");
-        let tick = Duration::from_millis(20 << chance.below(3));
+        let tick = Duration::from_millis(40 << chance.below(3));
         let segment_bytes = chance.scaled(2048, 3);
         Self {
             agents: 3 + chance.index(3),
@@ -107,7 +107,7 @@ impl Plan {
                 chance.seconds(120, 720)
             },
             tick,
-            latency: (Duration::ZERO, tick * 8 / (1 << chance.below(4))),
+            latency: (Duration::ZERO, tick * 4 / (1 << chance.below(3))),
             breaks: if chance.likely(300_000) {
                 chance.below(2_000)
             } else {
@@ -137,17 +137,20 @@ impl Plan {
     }
 }
 
-/// One seed in eight is calm; in others half of the faults come, at most one each ten seconds.
+/// One seed in eight is calm; in others half of the faults come, at most one each ten seconds. A disk that
+/// has failed a sync is never full: what a spool then loses, its format says ("Not covered").
 fn rates(chance: &mut Chance) -> [u64; Fault::ALL.len()] {
     let wild = chance.scaled(3_000, 5);
     if chance.below(8) == 0 {
         return [0; Fault::ALL.len()];
     }
-    Fault::ALL.map(|_| {
-        if chance.likely(500_000) {
-            chance.below(wild)
-        } else {
-            0
-        }
+    let spared = if chance.likely(500_000) {
+        Fault::FailedSync
+    } else {
+        Fault::FullDisk
+    };
+    Fault::ALL.map(|fault| {
+        let comes = chance.likely(500_000) && fault != spared;
+        if comes { chance.below(wild) } else { 0 }
     })
 }
