@@ -10,7 +10,7 @@ CARGO_TARGET_DIR ?= $(VEDETTE_CACHE)/target
 export CARGO_TARGET_DIR
 # Only the scripts in tools/ are told: to our programs every VEDETTE_ variable is a setting. The
 # demo gets its seconds as a flag.
-unexport VEDETTE_CACHE DEMO_SECONDS SECONDS TARGET INPUT
+unexport VEDETTE_CACHE DEMO_SECONDS SECONDS TARGET INPUT SEED SEEDS FROM MUTANT
 with_cache = VEDETTE_CACHE="$(VEDETTE_CACHE)"
 
 # Each recipe asks for the environment when it runs, because `setup` may just have changed it.
@@ -61,6 +61,11 @@ lint: setup ## Check format, lints, documentation links and (with cargo-deny) de
 test: lint ## Check everything: lints, then all tests and the examples in the documentation
 	@$(in_env) $(step) programs cargo build --workspace --bins --locked
 	@$(in_env) $(step) tests cargo test --workspace --locked
+
+.PHONY: sim
+sim: setup-build ## Simulate SEEDS (50) FROM (1) on, or one SEED with its trace, with a MUTANT or none
+	@$(in_env) cargo run --locked --quiet -p sim -- $(if $(MUTANT),--mutant $(MUTANT)) \
+		$(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),50) --from $(or $(FROM),1))
 
 .PHONY: fuzz
 fuzz: setup-build ## Run each fuzz target for SECONDS (60), or one TARGET, or that on one INPUT

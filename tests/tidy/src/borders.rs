@@ -75,6 +75,9 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("comfy-table", &["cli"]),
     ("indicatif", &["cli"]),
     ("clap_complete", &["cli"]),
+    // No program is made of what only tests are.
+    ("turmoil", &[]),
+    ("mad-turmoil", &[]),
     // Programs may wrap any error for a person; libraries name theirs.
     ("anyhow", &["agent", "coordinator", "cli", "fleet"]),
 ];
