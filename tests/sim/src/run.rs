@@ -218,7 +218,8 @@ impl Run<'_> {
             let name = name_of(agent.index);
             let aside = agent.disk.set_aside_count();
             let (damaged, missing) = ledger.damaged_and_missing(agent.index);
-            if aside < damaged {
+            // What was sound of a file is lost with the rest when the disk is full just then.
+            if aside == 0 && damaged > 0 {
                 return Err(format!(
                     "{name} has lost batches to damage {damaged} times and set {aside} files aside"
                 ));
