@@ -35,6 +35,8 @@ pub struct Config {
     pub scraping: ScrapingConfig,
     /// What is read of the node itself.
     pub collectors: CollectorsConfig,
+    /// How many series a target may say.
+    pub guard: GuardConfig,
     /// What is kept on disk until the coordinator has it.
     pub spool: SpoolConfig,
     /// How long a drain may take; what is not acknowledged by then stays in the spool.
@@ -57,6 +59,7 @@ impl Default for Config {
             scrape: Vec::new(),
             scraping: ScrapingConfig::default(),
             collectors: CollectorsConfig::default(),
+            guard: GuardConfig::default(),
             spool: SpoolConfig::default(),
             drain_timeout: HumanDuration::from_secs(10),
             log: LogConfig::default(),
@@ -163,6 +166,25 @@ impl Default for GpuSwitch {
             enabled: true,
             library: None,
             deadline: HumanDuration::from_secs(5),
+        }
+    }
+}
+
+/// How many series a target may say before the others are folded into sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardConfig {
+    /// Most series of one metric name of one target; 0 for no bound.
+    pub series_per_metric_max: usize,
+    /// Most series of one target; 0 for no bound.
+    pub series_per_target_max: usize,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            series_per_metric_max: 10_000,
+            series_per_target_max: 50_000,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The edge: collect → batch → encode → spool → sync.
 //!
 //! - [`collect`] reads the node; [`schedule`] decides when, and what becomes of a slow collector;
+//! - [`guard`] holds each target to a number of series and folds the others;
 //! - [`batch`] gathers what was read into columns, one block for each target;
 //! - [`outbox`] puts the batches of an interval on disk and gives them out until acknowledged;
 //! - [`sync`] brings them to the coordinator, [`urgent`] brings what cannot wait;
@@ -12,6 +13,7 @@ pub mod batch;
 pub mod collect;
 pub mod config;
 pub mod families;
+pub mod guard;
 pub mod metrics;
 pub mod outbox;
 pub mod run;

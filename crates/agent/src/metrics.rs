@@ -9,6 +9,7 @@ use series::{MetricKind, Snapshot};
 
 use crate::batch::Dropped;
 use crate::collect::scrape::{FailureReason, SkipReason, StatsHandle};
+use crate::guard::GuardStats;
 
 /// Handles to the counters of one collector.
 #[derive(Clone, Debug)]
@@ -224,6 +225,43 @@ impl Metrics {
         });
     }
 
+    /// Adds what the guard folds.
+    pub fn watch_guard(&self, stats: GuardStats) {
+        self.registry.collector(move || {
+            let folded = MetricFamily::new(
+                "vedette_agent_folded_series",
+                "Series beyond the bounds of their targets, which are folded or left out.",
+                Kind::Gauge,
+            );
+            // The one place where labels come from input: at most ten, and only while there is need.
+            let mut worst = MetricFamily::new(
+                "vedette_agent_folded_worst_series",
+                "The metrics of which most series are folded or left out.",
+                Kind::Gauge,
+            );
+            for it in stats.worst() {
+                let labels = [
+                    ("target", it.target.as_str()),
+                    ("metric", it.metric.as_str()),
+                ];
+                worst.push(&labels, float(it.folded as u64));
+            }
+            let left_out = stats.left_out();
+            let dropped = MetricFamily::new(
+                "vedette_agent_folded_dropped_samples_total",
+                "Samples beyond the bounds that could not be folded, by reason.",
+                Kind::Counter,
+            );
+            vec![
+                folded.with(&[], float(stats.folded() as u64)),
+                worst,
+                dropped
+                    .with(&[("reason", "no_sum")], float(left_out.no_sum))
+                    .with(&[("reason", "no_room")], float(left_out.no_room)),
+            ]
+        });
+    }
+
     /// Everything as it is now, as samples.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -265,6 +303,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.collector("host").up.set(1.0);
         metrics.watch_scrapes(StatsHandle::default());
+        metrics.watch_guard(GuardStats::default());
         let snapshot = metrics.snapshot();
         assert_eq!(snapshot.refused, 0);
         let up = snapshot

@@ -23,6 +23,7 @@ use crate::collect::scrape::targets_file::Defaults;
 use crate::collect::scrape::{PoolConfig, Scrape, ScrapePool, Target};
 use crate::config::Config;
 use crate::families::Families;
+use crate::guard::{Bounds, Guard};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
@@ -122,6 +123,8 @@ pub fn start(
     let labels = std::iter::once(("node".to_owned(), agent_id.as_str().to_owned()));
     let families = Families::default();
     let cutter = Cutter {
+        guard: guard(config, metrics),
+        clock: Arc::clone(clock),
         batcher: Batcher::new(labels.chain(config.labels.clone()).collect())
             .telling(families.clone()),
         outbox: outbox.clone(),
@@ -155,6 +158,15 @@ pub fn start(
         format!("agent {agent_id} started"),
     ));
     Ok(())
+}
+
+fn guard(config: &Config, metrics: &Metrics) -> Guard {
+    let guard = Guard::new(Bounds {
+        series_per_metric_max: config.guard.series_per_metric_max,
+        series_per_target_max: config.guard.series_per_target_max,
+    });
+    metrics.watch_guard(guard.stats());
+    guard
 }
 
 fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
@@ -349,6 +361,8 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
 
 /// Gathers, and cuts a batch each sync interval.
 struct Cutter {
+    guard: Guard,
+    clock: SharedClock,
     batcher: Batcher,
     outbox: Outbox,
     every: Duration,
@@ -366,7 +380,7 @@ impl Cutter {
         let mut next = Instant::now() + self.every.mul_f64(share);
         loop {
             tokio::select! {
-                Some(gathered) = gathered.recv() => self.batcher.push(gathered),
+                Some(gathered) = gathered.recv() => self.push(gathered),
                 () = sleep_until(next) => {
                     self.cut().await;
                     let every = self.wished.borrow().unwrap_or(self.every);
@@ -382,10 +396,24 @@ impl Cutter {
         }
         gathered.close();
         while let Some(gathered) = gathered.recv().await {
-            self.batcher.push(gathered);
+            self.push(gathered);
         }
         self.cut().await;
         self.outbox.close();
+    }
+
+    fn push(&mut self, mut gathered: Gathered) {
+        let now = self.clock.monotonic();
+        for overflow in self.guard.apply(&mut gathered, now) {
+            tracing::warn!(
+                source = &*gathered.source,
+                metric = overflow.metric,
+                series = overflow.series,
+                folded = overflow.folded,
+                "a metric has more series than it may: the others are folded into their sum"
+            );
+        }
+        self.batcher.push(gathered);
     }
 
     async fn cut(&mut self) {
