@@ -16,6 +16,7 @@ use tonic::transport::Endpoint;
 use wire::client::{self, Connection, Credentials, Token};
 
 use crate::batch::{Batcher, Gathered};
+use crate::budget::Keeper;
 use crate::collect::gpu::{Gpu, GpuConfig};
 use crate::collect::host::{Host, HostConfig};
 use crate::collect::scrape::pool::TargetsFile;
@@ -26,6 +27,7 @@ use crate::families::Families;
 use crate::guard::{Bounds, Guard};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::sync::{Bulk, Identity};
 use crate::urgent::{Happened, Lane, queue};
@@ -108,11 +110,15 @@ pub fn start(
         every: config.collect_interval.as_duration(),
         out,
         urgent: urgent.clone(),
+        pace: Pace::default(),
         clock: Arc::clone(clock),
         shutdown: shutdown.clone(),
     };
     start_collectors(config, &schedule, agent_id.as_str(), metrics)?;
     start_scrapes(config, &schedule, metrics)?;
+    let pace = schedule.pace.clone();
+    let keeper = Keeper::new(config, pace.clone(), metrics, urgent.clone(), clock);
+    drop(shutdown.spawn("budget", keeper.run(shutdown.clone())));
     let own = own_metrics(
         schedule,
         source_labels("vedette-agent", agent_id.as_str()),
@@ -124,6 +130,7 @@ pub fn start(
     let families = Families::default();
     let cutter = Cutter {
         guard: guard(config, metrics),
+        pace,
         clock: Arc::clone(clock),
         batcher: Batcher::new(labels.chain(config.labels.clone()).collect())
             .telling(families.clone()),
@@ -246,6 +253,7 @@ fn start_collectors(
             ..HostConfig::default()
         };
         let collector = Host::new(settings, Arc::clone(&schedule.clock));
+        let collector = collector.paced(schedule.pace.clone());
         let labels = source_labels("node", node);
         schedule
             .start(collector, labels, metrics.collector("host"))
@@ -307,6 +315,7 @@ fn start_scrapes(config: &Config, schedule: &Schedule, metrics: &Metrics) -> Res
     let pool = ScrapePool::new(settings, Arc::clone(&schedule.clock), scrapes)
         .map_err(|error| Error::Target(error.into()))?;
     metrics.watch_scrapes(pool.stats());
+    let pool = pool.paced(schedule.pace.clone());
     let shutdown = &schedule.shutdown;
     drop(shutdown.spawn("scrapes", pool.run(shutdown.token())));
     drop(shutdown.spawn("scraped pages", forward(read, schedule.out.clone())));
@@ -362,6 +371,7 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
 /// Gathers, and cuts a batch each sync interval.
 struct Cutter {
     guard: Guard,
+    pace: Pace,
     clock: SharedClock,
     batcher: Batcher,
     outbox: Outbox,
@@ -404,6 +414,7 @@ impl Cutter {
 
     fn push(&mut self, mut gathered: Gathered) {
         let now = self.clock.monotonic();
+        self.guard.divide(self.pace.divisor());
         for overflow in self.guard.apply(&mut gathered, now) {
             tracing::warn!(
                 source = &*gathered.source,
@@ -438,6 +449,8 @@ impl Cutter {
         if records.is_empty() {
             return;
         }
+        let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
+        self.metrics.made_bytes.add(bytes as u64);
         if let Err(error) = self.outbox.put(records).await {
             self.metrics.spool_failures.inc();
             tracing::error!(
