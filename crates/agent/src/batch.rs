@@ -16,6 +16,7 @@ use wire::proto::{SpooledBatch, SpooledBlock};
 
 use crate::families::Families;
 use source::Source;
+pub(crate) use source::family_of;
 
 /// Bytes of blocks that go into one record. A block larger than that is a record alone.
 const RECORD_BYTES_TARGET: usize = 1024 * 1024;

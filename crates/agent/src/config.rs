@@ -35,6 +35,10 @@ pub struct Config {
     pub scraping: ScrapingConfig,
     /// What is read of the node itself.
     pub collectors: CollectorsConfig,
+    /// What the agent may use of its node.
+    pub budget: BudgetConfig,
+    /// How many series a target may say.
+    pub guard: GuardConfig,
     /// What is kept on disk until the coordinator has it.
     pub spool: SpoolConfig,
     /// How long a drain may take; what is not acknowledged by then stays in the spool.
@@ -57,6 +61,8 @@ impl Default for Config {
             scrape: Vec::new(),
             scraping: ScrapingConfig::default(),
             collectors: CollectorsConfig::default(),
+            budget: BudgetConfig::default(),
+            guard: GuardConfig::default(),
             spool: SpoolConfig::default(),
             drain_timeout: HumanDuration::from_secs(10),
             log: LogConfig::default(),
@@ -167,6 +173,75 @@ impl Default for GpuSwitch {
     }
 }
 
+/// What the agent may use of its node before it reads less. The disk is the spool's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BudgetConfig {
+    /// Processors; 0 for no cap.
+    pub cpu: f64,
+    /// Resident memory; 0 for no cap.
+    pub memory: ByteSize,
+    /// Bytes sent in a minute; 0 for no cap.
+    pub bytes_per_minute: ByteSize,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self {
+            cpu: 0.5,
+            memory: ByteSize::mib(256),
+            bytes_per_minute: ByteSize::mib(16),
+        }
+    }
+}
+
+/// The least cap on memory: an agent that reads nothing takes some 10 MiB.
+const BUDGET_MEMORY_MIN: ByteSize = ByteSize::mib(16);
+/// The least cap on bytes: less than this the agent's own metrics take.
+const BUDGET_BYTES_MIN: ByteSize = ByteSize::kib(4);
+
+impl BudgetConfig {
+    fn validate(&self, processors: Option<u32>) -> Result<(), ConfigError> {
+        let bad = |path, problem: String| Err(ConfigError::Value { path, problem });
+        if !self.cpu.is_finite() || self.cpu < 0.0 {
+            return bad("budget.cpu", format!("is {}, not 0 or more", self.cpu));
+        }
+        if let Some(processors) = processors.filter(|it| self.cpu > f64::from(*it)) {
+            let problem = format!("is {} on a machine with {processors} processors", self.cpu);
+            return bad("budget.cpu", problem);
+        }
+        let is_below = |size: ByteSize, least: ByteSize| size.as_u64() > 0 && size < least;
+        if is_below(self.memory, BUDGET_MEMORY_MIN) {
+            let problem = format!("is under \"{BUDGET_MEMORY_MIN}\" and not 0");
+            return bad("budget.memory", problem);
+        }
+        if is_below(self.bytes_per_minute, BUDGET_BYTES_MIN) {
+            let problem = format!("is under \"{BUDGET_BYTES_MIN}\" and not 0");
+            return bad("budget.bytes_per_minute", problem);
+        }
+        Ok(())
+    }
+}
+
+/// How many series a target may say before the others are folded into sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardConfig {
+    /// Most series of one metric name of one target; 0 for no bound.
+    pub series_per_metric_max: usize,
+    /// Most series of one target; 0 for no bound.
+    pub series_per_target_max: usize,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            series_per_metric_max: 10_000,
+            series_per_target_max: 50_000,
+        }
+    }
+}
+
 /// What is kept on disk until the coordinator has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -257,6 +332,7 @@ impl Config {
             );
         }
         self.validate_coordinator()?;
+        self.budget.validate(daemon::metrics::processors())?;
         if self.spool.segment_bytes.as_u64() < RECORD_BYTES_MAX as u64 {
             return bad(
                 "spool.segment_bytes",
@@ -350,6 +426,16 @@ mod tests {
         let secure = |c: &mut Config| c.coordinator = "https://host:7700".to_owned();
         assert!(refused(secure).starts_with("tls.ca"));
         assert!(refused(|c| c.tls.key = Some("key.pem".into())).starts_with("tls has one"));
+        let refusal = refused(|c| c.budget.cpu = -0.5);
+        assert_eq!(refusal, "budget.cpu is -0.5, not 0 or more");
+        assert!(refused(|c| c.budget.cpu = f64::NAN).starts_with("budget.cpu"));
+        assert!(refused(|c| c.budget.cpu = 1e6).contains("on a machine with"));
+        assert!(refused(|c| c.budget.memory = ByteSize::mib(1)).starts_with("budget.memory"));
+        let refusal = refused(|c| c.budget.bytes_per_minute = ByteSize::bytes(1));
+        assert_eq!(
+            refusal,
+            "budget.bytes_per_minute is under \"4KiB\" and not 0"
+        );
         assert!(refused(|c| c.scrape = vec!["ftp://x".to_owned()]).starts_with("scrape holds"));
         assert!(
             refused(|c| c.labels = BTreeMap::from([("node".to_owned(), "x".to_owned())]))

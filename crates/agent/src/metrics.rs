@@ -8,7 +8,10 @@ use daemon::metrics::{
 use series::{MetricKind, Snapshot};
 
 use crate::batch::Dropped;
+use crate::budget::controller::Resource;
 use crate::collect::scrape::{FailureReason, SkipReason, StatsHandle};
+use crate::guard::GuardStats;
+use crate::pace::{Class, Pace};
 
 /// Handles to the counters of one collector.
 #[derive(Clone, Debug)]
@@ -55,6 +58,46 @@ impl EventsDropped {
     }
 }
 
+/// What the budget tells of itself.
+#[derive(Debug)]
+pub struct BudgetMetrics {
+    /// The level of self-throttling.
+    pub level: Gauge,
+    /// 1 for what the level is because of, in the order of [`Resource::ALL`].
+    pub reason: [Gauge; Resource::ALL.len()],
+    /// The share of each cap that is used, in the order of [`Resource::ALL`].
+    pub used: [Gauge; Resource::ALL.len()],
+    /// The share of the spool's bound that is used.
+    pub disk: Gauge,
+}
+
+impl BudgetMetrics {
+    fn new(registry: &Registry) -> Self {
+        let gauge = |name, help, labels: &[_]| registry.gauge(name, help, labels).expect(VALID);
+        let used = |resource| {
+            let help = "Of each cap of the agent on itself, the share in use.";
+            let labels = [("resource", resource)];
+            gauge("vedette_agent_budget_used_ratio", help, &labels)
+        };
+        let reason = |resource: Resource| {
+            let help = "What the agent spares because of.";
+            let labels = [("resource", resource.as_str())];
+            let gauge = gauge("vedette_agent_throttle_reason", help, &labels);
+            gauge.set(0.0);
+            gauge
+        };
+        let help = "How much the agent spares to keep its budget, 0 for nothing.";
+        let level = gauge("vedette_agent_throttle_level", help, &[]);
+        level.set(0.0);
+        Self {
+            level,
+            reason: Resource::ALL.map(reason),
+            used: Resource::ALL.map(|resource| used(resource.as_str())),
+            disk: used("disk"),
+        }
+    }
+}
+
 /// Handles to everything else.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,6 +107,8 @@ pub struct Metrics {
     pub spooled_samples: Counter,
     /// Batches put into the spool.
     pub spooled_batches: Counter,
+    /// Bytes of the batches made.
+    pub made_bytes: Counter,
     /// Bytes of the spool.
     pub spool_bytes: Gauge,
     /// Batches in the spool that are not acknowledged.
@@ -106,6 +151,8 @@ pub struct Metrics {
     pub dropped: [Counter; 3],
     /// Keys in the configuration that mean nothing.
     pub config_unknown_keys: Gauge,
+    /// The budget.
+    pub budget: BudgetMetrics,
 }
 
 const VALID: &str = "the names are constants and a test builds them all";
@@ -113,6 +160,7 @@ const VALID: &str = "the names are constants and a test builds them all";
 impl Metrics {
     /// Registers everything but the collectors.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
         let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
@@ -131,6 +179,10 @@ impl Metrics {
         let metrics = Self {
             spooled_samples: counter("vedette_agent_spooled_samples_total", "Samples spooled."),
             spooled_batches: counter("vedette_agent_spooled_batches_total", "Batches spooled."),
+            made_bytes: counter(
+                "vedette_agent_made_bytes_total",
+                "Bytes of the batches made, before they are sent.",
+            ),
             spool_bytes: gauge("vedette_agent_spool_bytes", "Bytes of the spool."),
             spool_pending: gauge("vedette_agent_spool_pending", "Batches not acknowledged."),
             spool_lost: counter("vedette_agent_spool_lost_total", "Batches the spool lost."),
@@ -172,6 +224,7 @@ impl Metrics {
             events_dropped: EventsDropped::new(&registry),
             events_pending: gauge("vedette_agent_events_pending", "Events not recorded."),
             dropped,
+            budget: BudgetMetrics::new(&registry),
             config_unknown_keys: gauge(
                 "vedette_agent_config_unknown_keys",
                 "Keys in the configuration that mean nothing.",
@@ -283,6 +336,58 @@ impl Metrics {
         });
     }
 
+    /// Adds the turns that were passed over to keep the budget.
+    pub fn watch_pace(&self, pace: Pace) {
+        self.registry.collector(move || {
+            let mut spared = MetricFamily::new(
+                "vedette_agent_throttled_rounds_total",
+                "Rounds left out to keep the agent's budget, by what would have been read.",
+                Kind::Counter,
+            );
+            for class in Class::ALL {
+                spared.push(&[("class", class.as_str())], float(pace.spared(class)));
+            }
+            vec![spared]
+        });
+    }
+
+    /// Adds what the guard folds.
+    pub fn watch_guard(&self, stats: GuardStats) {
+        self.registry.collector(move || {
+            let folded = MetricFamily::new(
+                "vedette_agent_folded_series",
+                "Series beyond the bounds of their targets, which are folded or left out.",
+                Kind::Gauge,
+            );
+            // The one place where labels come from input: at most ten, and only while there is need.
+            let mut worst = MetricFamily::new(
+                "vedette_agent_folded_worst_series",
+                "The metrics of which most series are folded or left out.",
+                Kind::Gauge,
+            );
+            for it in stats.worst() {
+                let labels = [
+                    ("target", it.target.as_str()),
+                    ("metric", it.metric.as_str()),
+                ];
+                worst.push(&labels, float(it.folded as u64));
+            }
+            let left_out = stats.left_out();
+            let dropped = MetricFamily::new(
+                "vedette_agent_folded_dropped_samples_total",
+                "Samples beyond the bounds that could not be folded, by reason.",
+                Kind::Counter,
+            );
+            vec![
+                folded.with(&[], float(stats.folded() as u64)),
+                worst,
+                dropped
+                    .with(&[("reason", "no_sum")], float(left_out.no_sum))
+                    .with(&[("reason", "no_room")], float(left_out.no_room)),
+            ]
+        });
+    }
+
     /// Everything as it is now, as samples.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -324,6 +429,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.collector("host").up.set(1.0);
         metrics.watch_scrapes(StatsHandle::default());
+        metrics.watch_guard(GuardStats::default());
+        metrics.watch_pace(Pace::default());
         let snapshot = metrics.snapshot();
         assert_eq!(snapshot.refused, 0);
         let up = snapshot

@@ -11,20 +11,25 @@ use daemon::shutdown::Shutdown;
 use series::Timestamp;
 use spool::{Directory, Spool};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
 use wire::client::{self, Connection, Credentials, Token};
+use wire::ingest::AgentId;
 
 use crate::batch::{Batcher, Gathered};
+use crate::budget::Keeper;
 use crate::collect::gpu::{Gpu, GpuConfig};
 use crate::collect::host::{Host, HostConfig};
 use crate::collect::scrape::pool::TargetsFile;
 use crate::collect::scrape::targets_file::Defaults;
 use crate::collect::scrape::{PoolConfig, Scrape, ScrapePool, Target};
 use crate::config::Config;
+use crate::cutter::Cutter;
 use crate::families::Families;
+use crate::guard::{Bounds, Guard};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::sync::{Bulk, Identity};
 use crate::urgent::{Happened, Kept, Lane, queue};
@@ -108,11 +113,15 @@ pub fn start(
         every: config.collect_interval.as_duration(),
         out,
         urgent: urgent.clone(),
+        pace: Pace::default(),
         clock: Arc::clone(clock),
         shutdown: shutdown.clone(),
     };
     start_collectors(config, &schedule, agent_id.as_str(), metrics)?;
     start_scrapes(config, &schedule, metrics)?;
+    let pace = schedule.pace.clone();
+    let keeper = Keeper::new(config, pace.clone(), metrics, urgent.clone(), clock);
+    drop(shutdown.spawn("budget", keeper.run(shutdown.clone())));
     let own = own_metrics(
         schedule,
         source_labels("vedette-agent", agent_id.as_str()),
@@ -120,11 +129,12 @@ pub fn start(
     );
     drop(shutdown.spawn("own metrics", own));
     let (wishes, wished) = watch::channel(None);
-    let labels = std::iter::once(("node".to_owned(), agent_id.as_str().to_owned()));
     let families = Families::default();
     let cutter = Cutter {
-        batcher: Batcher::new(labels.chain(config.labels.clone()).collect())
-            .telling(families.clone()),
+        guard: guard(config, metrics),
+        pace,
+        clock: Arc::clone(clock),
+        batcher: Batcher::new(labels_of_all(config, &agent_id)).telling(families.clone()),
         outbox: outbox.clone(),
         every: config.sync_interval.as_duration(),
         wished,
@@ -157,6 +167,15 @@ pub fn start(
         format!("agent {agent_id} started"),
     ));
     Ok(())
+}
+
+fn guard(config: &Config, metrics: &Metrics) -> Guard {
+    let guard = Guard::new(Bounds {
+        series_per_metric_max: config.guard.series_per_metric_max,
+        series_per_target_max: config.guard.series_per_target_max,
+    });
+    metrics.watch_guard(guard.stats());
+    guard
 }
 
 fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
@@ -242,6 +261,12 @@ pub fn tuned(endpoint: Endpoint) -> Endpoint {
         .tcp_nodelay(true)
 }
 
+/// The labels that every series gets.
+fn labels_of_all(config: &Config, agent_id: &AgentId) -> Vec<(String, String)> {
+    let node = ("node".to_owned(), agent_id.as_str().to_owned());
+    std::iter::once(node).chain(config.labels.clone()).collect()
+}
+
 /// The labels of a source on this node.
 fn source_labels(job: &str, node: &str) -> Arc<[(String, String)]> {
     [
@@ -267,6 +292,7 @@ fn start_collectors(
             ..HostConfig::default()
         };
         let collector = Host::new(settings, Arc::clone(&schedule.clock));
+        let collector = collector.paced(schedule.pace.clone());
         let labels = source_labels("node", node);
         schedule
             .start(collector, labels, metrics.collector("host"))
@@ -328,6 +354,7 @@ fn start_scrapes(config: &Config, schedule: &Schedule, metrics: &Metrics) -> Res
     let pool = ScrapePool::new(settings, Arc::clone(&schedule.clock), scrapes)
         .map_err(|error| Error::Target(error.into()))?;
     metrics.watch_scrapes(pool.stats());
+    let pool = pool.paced(schedule.pace.clone());
     let shutdown = &schedule.shutdown;
     drop(shutdown.spawn("scrapes", pool.run(shutdown.token())));
     drop(shutdown.spawn("scraped pages", forward(read, schedule.out.clone())));
@@ -376,98 +403,6 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
         };
         if schedule.out.send(gathered).await.is_err() {
             return;
-        }
-    }
-}
-
-/// Gathers, and cuts a batch each sync interval.
-struct Cutter {
-    batcher: Batcher,
-    outbox: Outbox,
-    every: Duration,
-    /// The interval that the coordinator wishes instead.
-    wished: watch::Receiver<Option<Duration>>,
-    seed: u64,
-    metrics: Arc<Metrics>,
-}
-
-impl Cutter {
-    async fn run(mut self, mut gathered: mpsc::Receiver<Gathered>, shutdown: Shutdown) {
-        // Agents that start together, or are told to by a reload, do not sync together.
-        let share = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let share = f64::from(u32::try_from(share).unwrap_or(0)) / 4_294_967_296.0;
-        let mut next = Instant::now() + self.every.mul_f64(share);
-        loop {
-            tokio::select! {
-                Some(gathered) = gathered.recv() => self.batcher.push(gathered),
-                () = sleep_until(next) => {
-                    self.cut().await;
-                    let every = self.wished.borrow().unwrap_or(self.every);
-                    next = (next + every).max(Instant::now());
-                }
-                Ok(()) = self.wished.changed() => {
-                    // A shorter interval does not wait for the end of the longer one.
-                    let every = self.wished.borrow().unwrap_or(self.every);
-                    next = next.min(Instant::now() + every.mul_f64(share));
-                }
-                () = shutdown.draining() => break,
-            }
-        }
-        gathered.close();
-        while let Some(gathered) = gathered.recv().await {
-            self.batcher.push(gathered);
-        }
-        self.cut().await;
-        let waiting = self.outbox.waiting();
-        if waiting > 0 {
-            tracing::error!(
-                batches = waiting,
-                "the disk has not taken batches that waited in memory, and they end with this process"
-            );
-        }
-        self.outbox.close();
-    }
-
-    async fn cut(&mut self) {
-        self.metrics.count_dropped(self.batcher.take_dropped());
-        // Encoding takes as long as there are samples, and this thread has all else to do.
-        let mut batcher = std::mem::take(&mut self.batcher);
-        let encoded = daemon::blocking::spawn(move || {
-            let records = batcher.cut();
-            (batcher, records)
-        });
-        let records = match encoded.await {
-            Ok((batcher, records)) => {
-                self.batcher = batcher;
-                records
-            }
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is ending, and this task with it.
-                Err(_cancelled) => return,
-            },
-        };
-        if records.is_empty() && self.outbox.waiting() == 0 {
-            return;
-        }
-        let Err(error) = self.outbox.put(records).await else {
-            return;
-        };
-        self.metrics.spool_failures.inc();
-        if error.batches > 0 {
-            tracing::error!(
-                batches = error.batches,
-                samples = error.samples,
-                waiting = error.waiting,
-                error = crate::chain(&error),
-                "batches could not be spooled and are lost"
-            );
-        } else {
-            tracing::warn!(
-                waiting = error.waiting,
-                error = crate::chain(&error),
-                "the disk does not take batches; they wait in memory"
-            );
         }
     }
 }

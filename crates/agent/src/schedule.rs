@@ -1,7 +1,8 @@
 //! When collectors run, and what becomes of a slow one.
 //!
 //! Each blocking collector has a thread of its own. Each interval it is asked once; while it has
-//! not answered it is not asked again, the missed round is counted, and no other collector notices.
+//! not answered it is not asked again, the missed round is counted, and no other collector notices. An
+//! agent over its budget passes turns over, as its [`Pace`] says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::batch::Gathered;
 use crate::collect::{Collector, Error};
 use crate::metrics::CollectorMetrics;
+use crate::pace::{Class, Pace, Turns};
 use crate::urgent::{Happened, Urgent};
 
 /// Rounds in a row without an answer after which a collector is down.
@@ -31,6 +33,8 @@ pub struct Schedule {
     pub out: mpsc::Sender<Gathered>,
     /// Where it is told that a collector came or went.
     pub urgent: Urgent,
+    /// Which of its turns are taken.
+    pub pace: Pace,
     /// The clock.
     pub clock: SharedClock,
     /// The end of the process.
@@ -54,6 +58,7 @@ struct Task {
     name: &'static str,
     labels: Arc<[(String, String)]>,
     metrics: CollectorMetrics,
+    turns: Turns,
     /// Whether the last round succeeded; none before the first.
     was_up: Option<bool>,
     /// Rounds left out since the one under way was asked for.
@@ -89,6 +94,7 @@ impl Schedule {
             name,
             labels,
             metrics,
+            turns: self.pace.turns(Class::of_collector(name)),
             was_up: None,
             missed: 0,
         };
@@ -116,6 +122,9 @@ impl Task {
                 _ = ticks.tick() => {
                     if under_way.is_some() {
                         self.missed();
+                        continue;
+                    }
+                    if !self.turns.is_due(self.schedule.every) {
                         continue;
                     }
                     let now = Timestamp::from_millis(self.schedule.clock.wall_millis());
@@ -155,6 +164,7 @@ impl Task {
         match answer {
             Some(Ok(snapshot)) => {
                 self.transition(true, "reads again");
+                self.turns.said(snapshot.samples.len());
                 let gathered = Gathered {
                     source: Arc::from(self.name),
                     labels: Arc::clone(&self.labels),

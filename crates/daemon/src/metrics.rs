@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use histogram::{BUCKETS, Histogram, LONGEST, SIGNIFICANT_FIGURES};
-pub use process::process_families;
+pub use process::{Usage, process_families, processors, usage};
 pub use registry::Registry;
 pub use render::{OPENMETRICS_CONTENT_TYPE, TEXT_CONTENT_TYPE, render_openmetrics, render_text};
 

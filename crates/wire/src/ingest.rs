@@ -18,7 +18,13 @@ pub const EVENT_SUMMARY_BYTES_MAX: usize = 1024;
 /// Most labels of an event.
 pub const EVENT_LABELS_MAX: usize = 32;
 /// What kinds of event there are.
-pub const EVENT_KINDS: [&str; 4] = ["gpu_xid", "collector_down", "collector_up", "agent_started"];
+pub const EVENT_KINDS: [&str; 5] = [
+    "gpu_xid",
+    "collector_down",
+    "collector_up",
+    "agent_started",
+    "agent_throttled",
+];
 /// How bad an event may be.
 pub const EVENT_SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 

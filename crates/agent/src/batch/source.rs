@@ -328,8 +328,8 @@ impl Source {
     }
 }
 
-/// The kind of the family that a metric name belongs to.
-fn family_of<'f>(metric: &str, families: &'f [Family]) -> Option<&'f Family> {
+/// The family that a metric name belongs to.
+pub(crate) fn family_of<'f>(metric: &str, families: &'f [Family]) -> Option<&'f Family> {
     let find = |name: &str| families.iter().find(|family| family.name == name);
     find(metric).or_else(|| {
         ["_bucket", "_sum", "_count", "_total", "_created", "_info"]

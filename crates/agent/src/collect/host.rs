@@ -35,6 +35,7 @@ use regex::Regex;
 use series::{Snapshot, Timestamp};
 
 use super::{Collector, Error};
+use crate::pace::Pace;
 use read::{Files, SourceError};
 use sink::{Desc, Sink};
 
@@ -184,6 +185,7 @@ pub struct Host {
     files: Files,
     state: State,
     sink: Sink,
+    pace: Pace,
 }
 
 impl Host {
@@ -197,7 +199,14 @@ impl Host {
             files,
             state: State::default(),
             sink: Sink::default(),
+            pace: Pace::default(),
         }
+    }
+
+    /// The same, without the counts of processes when `pace` wants less detail.
+    #[must_use]
+    pub fn paced(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 }
 
@@ -230,8 +239,9 @@ impl Collector for Host {
         let mut outcomes = Vec::with_capacity(SUBS.len());
         let mut first_error = None;
         let mut read_something = false;
+        let processes = self.config.processes && self.pace.divisor() == 1;
         for (index, (name, sub)) in SUBS.into_iter().enumerate() {
-            if name == PROCESSES && !self.config.processes {
+            if name == PROCESSES && !processes {
                 continue;
             }
             self.sink.begin(index);

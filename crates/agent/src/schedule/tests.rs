@@ -34,6 +34,7 @@ async fn a_hanging_collector_is_skipped_and_the_other_keeps_its_pace() {
         every: Duration::from_millis(5),
         out,
         urgent,
+        pace: Pace::default(),
         clock: SystemClock::shared(),
         shutdown: Shutdown::new(),
     };
@@ -78,6 +79,7 @@ async fn a_collector_that_does_not_answer_is_down_until_it_does() {
         every: Duration::from_secs(1),
         out,
         urgent,
+        pace: Pace::default(),
         clock: SystemClock::shared(),
         shutdown: Shutdown::new(),
     };

@@ -73,6 +73,39 @@ pub fn process_families() -> Vec<MetricFamily> {
         .collect()
 }
 
+/// What this process has used and holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// Processor time, user and system, in seconds.
+    pub cpu_seconds: f64,
+    /// Memory that is in RAM, in bytes.
+    pub resident_bytes: f64,
+}
+
+/// What this process uses, from `/proc/self/stat`; `None` when that cannot be read.
+#[must_use]
+pub fn usage() -> Option<Usage> {
+    let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
+    let page_bytes = u64::try_from(rustix::param::page_size()).ok()?;
+    Some(Usage {
+        cpu_seconds: float_of(stat.cpu_ticks) / float_of(rustix::param::clock_ticks_per_second()),
+        resident_bytes: float_of(stat.resident_pages.saturating_mul(page_bytes)),
+    })
+}
+
+/// The processors of this machine that are in use, whatever a cgroup allows of them, from `/proc/stat`;
+/// `None` when that cannot be read.
+#[must_use]
+pub fn processors() -> Option<u32> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let is_one = |line: &&str| {
+        let number = line.strip_prefix("cpu").unwrap_or_default();
+        number.starts_with(|first: char| first.is_ascii_digit())
+    };
+    let count = stat.lines().filter(is_one).count();
+    u32::try_from(count).ok().filter(|count| *count > 0)
+}
+
 /// The fields of `/proc/<pid>/stat` that are used here; see proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {

@@ -107,16 +107,20 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         spool.make_room(HEAD_BYTES as u64)?;
         spool.start_segment(spool.next, &[])?;
     }
-    let reserve = names.iter().any(|name| name == RESERVE_FILE);
-    let reserve_bytes = reserve.then(|| spool.disk.len(RESERVE_FILE).ok());
-    spool.has_reserve = reserve_bytes.flatten() == Some(config.reserve_bytes);
-    spool.keep_reserve();
+    spool.find_reserve(&names);
     spool.synced_next = spool.next;
     recovery.pending = spool.pending();
     Ok((spool, recovery))
 }
 
 impl Spool {
+    fn find_reserve(&mut self, names: &[String]) {
+        let reserve = names.iter().any(|name| name == RESERVE_FILE);
+        let bytes = reserve.then(|| self.disk.len(RESERVE_FILE).ok());
+        self.has_reserve = bytes.flatten() == Some(self.config.reserve_bytes);
+        self.keep_reserve();
+    }
+
     fn repair(
         &mut self,
         finding: Finding,

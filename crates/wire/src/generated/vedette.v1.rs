@@ -623,7 +623,7 @@ pub struct Event {
     /// When it was seen, in milliseconds since the Unix epoch.
     #[prost(int64, tag = "2")]
     pub at_millis: i64,
-    /// What kind of event: `gpu_xid`, `collector_down`, `collector_up`, `agent_started`.
+    /// What kind of event: `gpu_xid`, `collector_down`, `collector_up`, `agent_started`, `agent_throttled`.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// How bad: `info`, `warning` or `critical`.

@@ -19,6 +19,7 @@ use super::stats::{SkipReason, StatsHandle};
 use super::target::Target;
 use super::targets_file::{self, Defaults, TargetsFileError};
 use super::text::Limits;
+use crate::pace::{Class, Pace, Turns};
 
 /// A file of targets that is read anew when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub struct ScrapePool {
     clock: SharedClock,
     out: mpsc::Sender<Scrape>,
     stats: StatsHandle,
+    pace: Pace,
 }
 
 struct Running {
@@ -86,7 +88,14 @@ impl ScrapePool {
             clock,
             out,
             stats: StatsHandle::default(),
+            pace: Pace::default(),
         })
+    }
+
+    /// The same, passing turns over as `pace` says.
+    #[must_use]
+    pub fn paced(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 
     /// The pool's counters.
@@ -190,6 +199,7 @@ impl ScrapePool {
             let task = Task {
                 interval: target.interval(),
                 scraper,
+                turns: self.pace.turns(Class::Target),
                 out: self.out.clone(),
                 stats: self.stats.clone(),
                 remove: remove.clone(),
@@ -229,6 +239,7 @@ fn joined(ended: Result<(), tokio::task::JoinError>) {
 struct Task {
     interval: Duration,
     scraper: Scraper,
+    turns: Turns,
     out: mpsc::Sender<Scrape>,
     stats: StatsHandle,
     remove: CancellationToken,
@@ -241,19 +252,22 @@ impl Task {
         tokio::select! {
             () = stop.1.cancelled() => {}
             () = stop.0.cancelled() => self.end().await,
-            () = self.turns(wait) => {}
+            () = self.take_turns(wait) => {}
         }
     }
 
     /// Reads the target at its turns; returns when nobody listens any more.
-    async fn turns(&mut self, wait: Duration) {
+    async fn take_turns(&mut self, wait: Duration) {
         tokio::time::sleep(wait).await;
-        let mut turns = interval(self.interval);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut before = None;
         loop {
-            let turn = turns.tick().await;
+            let turn = ticks.tick().await;
             self.count_late(before.replace(turn).map(|before| turn - before));
+            if !self.turns.is_due(self.interval) {
+                continue;
+            }
             if self.out.capacity() == 0 && !self.out.is_closed() {
                 self.stats.skipped(SkipReason::ChannelFull, 1);
                 continue;
@@ -265,6 +279,7 @@ impl Task {
                 Ok(permit) => {
                     let scrape = self.scraper.read(answer);
                     self.stats.delivered(scrape.snapshot.samples.len());
+                    self.turns.said(scrape.snapshot.samples.len());
                     log_refusals(&scrape);
                     permit.send(scrape);
                 }
