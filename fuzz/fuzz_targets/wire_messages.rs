@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
             match request.and_then(|request| request.message) {
                 Some(proto::sync_request::Message::Hello(hello)) => check_hello(hello),
                 Some(proto::sync_request::Message::Batch(batch)) => check_batch(batch),
+                Some(proto::sync_request::Message::Loss(loss)) => drop(wire::ingest::Loss::try_from(loss)),
                 Some(proto::sync_request::Message::Definitions(_)) | None => {}
             }
         }

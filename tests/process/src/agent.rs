@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Process, command};
+use crate::disk::SmallDisk;
+use crate::process::{Process, command_by};
 
 /// Settings of logs that make an agent give its account.
 const ACCOUNT: &str = "\n[log]\nformat = \"json\"\nfilter = \"info,agent::outbox=debug\"\n";
@@ -21,6 +22,8 @@ pub struct Agent {
     folder: TempDir,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// What runs it, if it is not run directly.
+    by: Vec<String>,
     process: Option<Process>,
     starts: u32,
 }
@@ -30,6 +33,16 @@ impl Agent {
     #[must_use]
     pub fn start(id: &str, coordinator: &str, config: &str) -> Self {
         Self::start_in(id, coordinator, config, &[])
+    }
+
+    /// The same, with its state on a disk of its own.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_on(disk: &SmallDisk, id: &str, coordinator: &str, config: &str) -> Self {
+        let state = Some(disk.path().join("state"));
+        Self::begin(id, coordinator, config, &[], state, disk.entering())
     }
 
     /// The same, with variables in its environment.
@@ -43,17 +56,26 @@ impl Agent {
         config: &str,
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::begin(id, coordinator, config, environment, None, Vec::new())
+    }
+
+    fn begin(
+        id: &str,
+        coordinator: &str,
+        config: &str,
+        environment: &[(&str, &str)],
+        state: Option<PathBuf>,
+        by: Vec<String>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let state = state.unwrap_or_else(|| folder.path().join("state"));
         let file = folder.path().join("agent.toml");
         std::fs::write(&file, format!("{config}{ACCOUNT}")).unwrap();
         let arguments = [
             ("--config", file.display().to_string()),
             ("--agent-id", id.to_owned()),
             ("--coordinator", coordinator.to_owned()),
-            (
-                "--state-dir",
-                folder.path().join("state").display().to_string(),
-            ),
+            ("--state-dir", state.display().to_string()),
         ];
         let mut agent = Self {
             folder,
@@ -65,6 +87,7 @@ impl Agent {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            by,
             process: None,
             starts: 0,
         };
@@ -85,7 +108,7 @@ impl Agent {
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "the agent runs");
         self.starts += 1;
-        let mut command = command("vedette-agent", &self.arguments);
+        let mut command = command_by(&self.by, "vedette-agent", &self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = self.log_file(self.starts);
         self.process = Some(Process::start("vedette-agent", command, &log));

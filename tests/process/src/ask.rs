@@ -7,7 +7,8 @@ use wire::proto::fleet_service_client::FleetServiceClient;
 use wire::proto::query_response::Message;
 use wire::proto::query_service_client::QueryServiceClient;
 use wire::proto::{
-    InstantRequest, ListEventsRequest, ListNodesRequest, Node, RecordedEvent, ResultSeries,
+    GetCoverageRequest, GetCoverageResponse, InstantRequest, ListEventsRequest, ListNodesRequest,
+    Node, RecordedEvent, ResultSeries,
 };
 
 use crate::coordinator::Coordinator;
@@ -54,6 +55,25 @@ pub async fn instant(
     } else {
         Err(Status::data_loss("the answer is not whole"))
     }
+}
+
+/// What is known of a node's minutes.
+///
+/// # Panics
+/// When there is no answer.
+pub async fn coverage(
+    channel: &Channel,
+    agent: &str,
+    start_millis: i64,
+    end_millis: i64,
+) -> GetCoverageResponse {
+    let request = GetCoverageRequest {
+        agent_id: agent.to_owned(),
+        start_millis,
+        end_millis,
+    };
+    let mut client = FleetServiceClient::new(channel.clone());
+    client.get_coverage(request).await.unwrap().into_inner()
 }
 
 /// The single value of an instant answer; nothing when it has no series.

@@ -15,10 +15,12 @@ pub mod agent;
 pub mod ask;
 pub mod chance;
 pub mod coordinator;
+pub mod disk;
 pub mod gpus;
 pub mod lane;
 pub mod process;
 pub mod prometheus;
+pub mod proxy;
 pub mod targets;
 
 use std::future::Future;

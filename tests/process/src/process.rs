@@ -49,6 +49,25 @@ pub fn command(name: &str, arguments: &[impl AsRef<OsStr>]) -> Command {
     command
 }
 
+/// The same, run by another program: `words` and then the program with its arguments.
+#[must_use]
+pub fn command_by(words: &[String], name: &str, arguments: &[impl AsRef<OsStr>]) -> Command {
+    let Some((first, rest)) = words.split_first() else {
+        return command(name, arguments);
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut command = Command::new(first);
+    command
+        .args(rest)
+        .arg(program(name))
+        .args(arguments)
+        .env_clear()
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
 /// Runs a program to its end.
 ///
 /// # Panics

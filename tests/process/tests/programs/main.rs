@@ -16,5 +16,6 @@ mod gpu;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod outages;
 mod services;
 mod survival;
