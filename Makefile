@@ -78,6 +78,11 @@ bench: setup ## Run the benches, and the agent beside node_exporter; BENCH picks
 	@$(in_env) cargo build --release --locked -p agent
 	@$(in_env) $(if $(BENCH),true,cargo run --release --locked -p benches --bin bench-agent -- --seconds 60)
 
+.PHONY: bench-flood
+bench-flood: setup-build ## One agent that says a hundred times as much, and fifty beside it
+	@$(in_env) cargo build --release --locked -p agent -p coordinator && \
+	cargo test --release --locked -p process-tests --test programs -- flood --ignored --nocapture
+
 .PHONY: bench-peers
 bench-peers: setup-build ## The coordinator beside VictoriaMetrics and Prometheus, one load, one page
 	@$(in_env) cargo build --profile dist --locked -p coordinator

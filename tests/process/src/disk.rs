@@ -51,7 +51,10 @@ impl SmallDisk {
     /// The same as this process sees it.
     #[must_use]
     pub fn seen_from_here(&self) -> PathBuf {
-        let path = self.path().strip_prefix("/").unwrap_or(self.path());
+        let path = self
+            .path()
+            .strip_prefix("/")
+            .unwrap_or_else(|_| self.path());
         Path::new("/proc").join(self.pid()).join("root").join(path)
     }
 

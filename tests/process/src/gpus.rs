@@ -61,9 +61,24 @@ impl Gpus {
     /// When it cannot be started.
     #[must_use]
     pub fn agent(&self, id: &str, coordinator: &Coordinator, gpu: &str) -> Agent {
+        let config = "collect_interval = \"1s\"\nsync_interval = \"1s\"\n";
+        self.agent_with(id, coordinator, config, gpu)
+    }
+
+    /// The same, with more of its configuration before `[collectors.gpu]`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn agent_with(
+        &self,
+        id: &str,
+        coordinator: &Coordinator,
+        config: &str,
+        gpu: &str,
+    ) -> Agent {
         let config = format!(
-            "collect_interval = \"1s\"\nsync_interval = \"1s\"\n[collectors.gpu]\n\
-             library = \"{}\"\n{gpu}\n",
+            "{config}[collectors.gpu]\nlibrary = \"{}\"\n{gpu}\n",
             self.path("libnvidia-ml.so.1").display()
         );
         let story = self.path("test.story");

@@ -107,6 +107,16 @@ impl Process {
         }
     }
 
+    /// Its number.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        let pid = self.child.id();
+        pid.unwrap_or_else(|| panic!("{} has ended: {}", self.name, self.log()))
+    }
+
     /// What it logged so far.
     ///
     /// # Panics

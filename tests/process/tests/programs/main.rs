@@ -11,6 +11,7 @@
 mod access;
 mod answers;
 mod exit_codes;
+mod flood;
 mod gaps;
 mod gpu;
 mod hostile;

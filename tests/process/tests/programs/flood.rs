@@ -1,0 +1,178 @@
+//! One agent that has a hundred times as much to say as before, and fifty that go on as they did.
+//!
+//! A measurement, run by `make bench-flood`: it prints what it found and holds only what does not depend
+//! on the machine's mood.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use process_tests::agent::Agent;
+use process_tests::ask::{channel, events, node};
+use process_tests::coordinator::Coordinator;
+use process_tests::gpus::Gpus;
+use process_tests::lane::{Stream, batch, definitions, hello};
+use process_tests::{SOON, now_millis, within};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::transport::Channel;
+use wire::proto::sync_response::Message as Answer;
+
+const OTHERS: u64 = 50;
+const OTHERS_SERIES: u32 = 500;
+/// How long before and in the flood the others are measured, and how long the flood has to settle: three
+/// measurements for each level of the agent's budget.
+const MEASURED: Duration = Duration::from_secs(30);
+const SETTLES: Duration = Duration::from_secs(120);
+const FEW: u64 = 200;
+const MANY: u64 = 100 * FEW;
+/// Caps of the agent: those of its defaults.
+const CPU_MAX: f64 = 0.5;
+const RSS_MAX: f64 = 256.0;
+const BYTES_A_MINUTE_MAX: f64 = 16.0 * 1024.0 * 1024.0;
+
+async fn page(State(series): State<Arc<AtomicU64>>) -> String {
+    let now = now_millis();
+    let lines = (0..series.load(Ordering::Relaxed)).map(|id| {
+        let value = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ now.unsigned_abs();
+        format!("flooding{{id=\"{id}\"}} {}\n", value % 1_000_003)
+    });
+    std::iter::once("# TYPE flooding gauge\n".to_owned())
+        .chain(lines)
+        .collect()
+}
+
+/// An agent that sends a batch each second, and how long each took to be acknowledged.
+async fn other(way: Channel, number: u64, took: mpsc::UnboundedSender<Duration>) {
+    let (mut stream, _) = Stream::welcomed(&way, hello(&format!("other-{number}"))).await;
+    stream.say(definitions(0, OTHERS_SERIES)).await;
+    let all: Vec<u32> = (0..OTHERS_SERIES).collect();
+    let mut next = Instant::now() + Duration::from_millis(number * 20);
+    for sequence in 1.. {
+        sleep_until(next).await;
+        next += Duration::from_secs(1);
+        let began = Instant::now();
+        stream.say(batch(sequence, &all, now_millis())).await;
+        loop {
+            match stream.answer().await {
+                Ok(Answer::Acknowledgement(_)) => break,
+                Ok(_) => {}
+                Err(status) => panic!("other {number}: {status}"),
+            }
+        }
+        if took.send(began.elapsed()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Somebody who keeps to no budget: as much as is acknowledged, at once.
+async fn greedy(way: Channel) {
+    let (mut stream, _) = Stream::welcomed(&way, hello("greedy")).await;
+    let all: Vec<u32> = (0..10_000).collect();
+    stream.say(definitions(0, 10_000)).await;
+    for sequence in 1.. {
+        stream.say(batch(sequence, &all, now_millis())).await;
+        if stream.answer().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The median and the 99th percentile of what comes in so long, in milliseconds.
+async fn measure(took: &mut mpsc::UnboundedReceiver<Duration>, long: Duration) -> (f64, f64) {
+    while took.try_recv().is_ok() {}
+    sleep(long).await;
+    let mut all = Vec::new();
+    while let Ok(one) = took.try_recv() {
+        all.push(one.as_secs_f64() * 1e3);
+    }
+    all.sort_by(f64::total_cmp);
+    assert!(all.len() as u64 >= OTHERS * 20, "{} batches", all.len());
+    (all[all.len() / 2], all[all.len() * 99 / 100])
+}
+
+/// Seconds of CPU so far, and MiB in memory.
+fn used(pid: u32) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    let pages: f64 = fields[21].parse().unwrap();
+    (ticks / 100.0, pages * 4096.0 / f64::from(1 << 20))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures for four minutes: make bench-flood"]
+async fn a_flood_of_one_agent_is_kept_from_the_others_and_within_its_budget() {
+    let coordinator = Coordinator::start("").await;
+    let way = channel(&coordinator);
+    let series = Arc::new(AtomicU64::new(FEW));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let router = Router::new()
+        .route("/metrics", get(page))
+        .with_state(Arc::clone(&series));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    // The fault comes in the middle of what is measured of the flood.
+    let fault_after = MEASURED * 3 / 2 + SETTLES;
+    let gpus = Gpus::new(&format!("after {} xid 3 79", fault_after.as_millis())).await;
+    let config = format!(
+        "collect_interval = \"1s\"\nsync_interval = \"1s\"\nscrape = [\"http://{target}/metrics\"]\n"
+    );
+    let agent = gpus.agent_with("flooder", &coordinator, &config, "");
+    let (sender, mut took) = mpsc::unbounded_channel();
+    for number in 0..OTHERS {
+        tokio::spawn(other(way.clone(), number, sender.clone()));
+    }
+    let calm = measure(&mut took, MEASURED).await;
+    series.store(MANY, Ordering::Relaxed);
+    let greedy = tokio::spawn(greedy(way.clone()));
+    sleep(SETTLES).await;
+    let before = account(&agent, &way).await;
+    let flood = measure(&mut took, MEASURED).await;
+    let after = account(&agent, &way).await;
+    greedy.abort();
+    let seconds = MEASURED.as_secs_f64();
+    let (cpu, rss) = ((after.0 - before.0) / seconds, after.1);
+    let bytes = (after.2 - before.2) * 60.0 / seconds;
+    println!("| of {OTHERS} agents, ms to the acknowledgement | p50 | p99 |\n|---|---|---|");
+    println!(
+        "| before | {:.1} | {:.1} |\n| in the flood | {:.1} | {:.1} |",
+        calm.0, calm.1, flood.0, flood.1
+    );
+    println!("| the flooder | is | may be |\n|---|---|---|");
+    println!("| CPU, of a core | {cpu:.2} | {CPU_MAX} |\n| memory, MiB | {rss:.0} | {RSS_MAX} |");
+    println!(
+        "| sent a minute, MiB | {:.1} | {:.0} |",
+        bytes / 1_048_576.0,
+        BYTES_A_MINUTE_MAX / 1_048_576.0
+    );
+    let fault = within(SOON, "the fault", || async {
+        let events = events(&way, "flooder").await;
+        let of_kind = |kind: &str| kind == "gpu_xid";
+        events
+            .into_iter()
+            .find(|one| one.event.as_ref().is_some_and(|it| of_kind(&it.kind)))
+    })
+    .await;
+    let late = fault.recorded_millis - fault.event.unwrap().at_millis;
+    println!("the fault of a GPU was known after {late} ms");
+    assert!((0..=2000).contains(&late), "{late}");
+    assert!(cpu <= CPU_MAX * 1.1 && rss <= RSS_MAX && bytes <= BYTES_A_MINUTE_MAX * 1.1);
+    assert!(flood.1 <= 2.0 * calm.1, "{flood:?} after {calm:?}");
+}
+
+/// CPU and memory of an agent, and what the coordinator had of it.
+async fn account(agent: &Agent, way: &Channel) -> (f64, f64, f64) {
+    let (cpu, rss) = used(agent.process().pid());
+    let node = node(way, "flooder").await.unwrap().unwrap();
+    (cpu, rss, node.bytes_total as f64)
+}
