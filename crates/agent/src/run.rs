@@ -34,6 +34,9 @@ use crate::urgent::{Happened, Lane, queue};
 
 /// Snapshots that may wait for the batcher.
 const GATHERED_MAX: usize = 256;
+/// Sources of which the budget takes no detail.
+const GPU: &str = "gpu";
+const OWN: &str = "vedette-agent";
 /// Targets whose failure is told in the log until they work again.
 const FAILING_MAX: usize = 10_000;
 
@@ -121,7 +124,7 @@ pub fn start(
     drop(shutdown.spawn("budget", keeper.run(shutdown.clone())));
     let own = own_metrics(
         schedule,
-        source_labels("vedette-agent", agent_id.as_str()),
+        source_labels(OWN, agent_id.as_str()),
         Arc::clone(metrics),
     );
     drop(shutdown.spawn("own metrics", own));
@@ -272,9 +275,9 @@ fn start_collectors(
             .clone()
             .watch_gpus(collector.events(), schedule.shutdown.clone());
         drop(schedule.shutdown.spawn("gpu events", watched));
-        let labels = source_labels("gpu", node);
+        let labels = source_labels(GPU, node);
         schedule
-            .start(collector, labels, metrics.collector("gpu"))
+            .start(collector, labels, metrics.collector(GPU))
             .map_err(Error::Thread)?;
     }
     Ok(())
@@ -357,7 +360,7 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
             _ = ticks.tick() => {}
         }
         let gathered = Gathered {
-            source: Arc::from("vedette-agent"),
+            source: Arc::from(OWN),
             labels: Arc::clone(&labels),
             at: Timestamp::from_millis(schedule.clock.wall_millis()),
             snapshot: metrics.snapshot(),
@@ -414,7 +417,10 @@ impl Cutter {
 
     fn push(&mut self, mut gathered: Gathered) {
         let now = self.clock.monotonic();
-        self.guard.divide(self.pace.divisor());
+        // What is told of GPUs and of the agent itself stays whole.
+        let is_spared = [GPU, OWN].contains(&&*gathered.source);
+        let divisor = if is_spared { 1 } else { self.pace.divisor() };
+        self.guard.divide(divisor);
         for overflow in self.guard.apply(&mut gathered, now) {
             tracing::warn!(
                 source = &*gathered.source,
@@ -449,8 +455,6 @@ impl Cutter {
         if records.is_empty() {
             return;
         }
-        let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
-        self.metrics.made_bytes.add(bytes as u64);
         if let Err(error) = self.outbox.put(records).await {
             self.metrics.spool_failures.inc();
             tracing::error!(
