@@ -124,8 +124,11 @@ impl Keeper {
             at: self.clock.monotonic(),
             cpu_seconds: usage.map(|usage| usage.cpu_seconds),
             memory: usage.map(|usage| usage.resident_bytes),
-            sent: self.metrics.sent_bytes.get(),
-            made: self.metrics.made_bytes.get(),
+            sent_bytes: self.metrics.sent_bytes.get(),
+            batches: (
+                self.metrics.sent_batches.get(),
+                self.metrics.spooled_batches.get(),
+            ),
         });
         let change = self.controller.measure(used);
         let level = self.controller.level();

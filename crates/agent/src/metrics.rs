@@ -107,8 +107,6 @@ pub struct Metrics {
     pub spooled_samples: Counter,
     /// Batches put into the spool.
     pub spooled_batches: Counter,
-    /// Bytes of the batches made.
-    pub made_bytes: Counter,
     /// Bytes of the spool.
     pub spool_bytes: Gauge,
     /// Batches in the spool that are not acknowledged.
@@ -179,10 +177,6 @@ impl Metrics {
         let metrics = Self {
             spooled_samples: counter("vedette_agent_spooled_samples_total", "Samples spooled."),
             spooled_batches: counter("vedette_agent_spooled_batches_total", "Batches spooled."),
-            made_bytes: counter(
-                "vedette_agent_made_bytes_total",
-                "Bytes of the batches made, before they are sent.",
-            ),
             spool_bytes: gauge("vedette_agent_spool_bytes", "Bytes of the spool."),
             spool_pending: gauge("vedette_agent_spool_pending", "Batches not acknowledged."),
             spool_lost: counter("vedette_agent_spool_lost_total", "Batches the spool lost."),

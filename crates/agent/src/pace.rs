@@ -14,8 +14,8 @@
 //!
 //! The numbers multiply the interval; none becomes longer than [`INTERVAL_MAX`], so that a rate over five
 //! minutes has what it needs. Heavy are the sources, largest first, that together say half of all
-//! samples. GPUs are never more than twice as slow and never heavy: they are what the node is for. Events
-//! do not come this way and never wait, and the agent's own metrics keep their interval.
+//! samples. GPUs are never more than twice as slow, never heavy and always told whole: they are what
+//! the node is for. Events do not come this way and never wait. The agent's own metrics stay as they are.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -69,11 +69,18 @@ const CALM_BELOW: f64 = 0.7;
 /// Measurements in a row under it: at first, and at most, an hour at 5 s.
 const PATIENCE: (u32, u32) = (12, 720);
 
+/// By how much memory must have changed since a level was taken because of it, so that another is.
+const MEMORY_CHANGED: f64 = 0.05;
+
 /// Goes up a level when over a cap for some measurements in a row, and down when well under all of
 /// them for more.
 ///
 /// A load may be too much on one level and little on the next. So that it does not go back and forth
 /// between them, each way down that was taken in vain doubles the patience before the next.
+///
+/// Memory that was used once often stays with the process, and what a page needs does not depend on how
+/// often it is read. So memory takes a further level only if the last one helped, or if it
+/// still grows: detail is not given up for nothing.
 #[derive(Debug)]
 pub struct Controller {
     level: u8,
@@ -83,6 +90,8 @@ pub struct Controller {
     patience: u32,
     /// Measurements since the last way down.
     since_down: Option<u32>,
+    /// The share of memory when a level was taken because of it last.
+    memory: Option<f64>,
 }
 
 impl Default for Controller {
@@ -94,6 +103,7 @@ impl Default for Controller {
             calm: 0,
             patience: PATIENCE.0,
             since_down: None,
+            memory: None,
         }
     }
 }
@@ -116,14 +126,18 @@ impl Controller {
         }
         let shares = Resource::ALL.into_iter().zip(used.map(Used::share));
         let known = shares.filter_map(|(resource, share)| Some((resource, share?)));
-        let worst = known.max_by(|a, b| a.1.total_cmp(&b.1));
-        if let Some((resource, _)) = worst.filter(|(_, share)| *share > 1.0) {
+        let over =
+            known.filter(|(resource, share)| *share > 1.0 && self.may_help(*resource, *share));
+        if let Some((resource, share)) = over.max_by(|a, b| a.1.total_cmp(&b.1)) {
             self.calm = 0;
             self.over = self.over.saturating_add(1);
             if self.over < OVER_MAX || self.level >= LEVEL_MAX {
                 return None;
             }
             self.reason = resource;
+            if resource == Resource::Memory {
+                self.memory = Some(share);
+            }
             if self
                 .since_down
                 .take()
@@ -148,7 +162,14 @@ impl Controller {
             return None;
         }
         self.since_down = Some(0);
+        self.memory = None;
         Some(self.go(self.level - 1))
+    }
+
+    /// Whether there is reason to think that another level makes a difference.
+    fn may_help(&self, resource: Resource, share: f64) -> bool {
+        let is_same = |then: f64| (share / then - 1.0).abs() <= MEMORY_CHANGED;
+        resource != Resource::Memory || !self.memory.is_some_and(is_same)
     }
 
     fn go(&mut self, to: u8) -> Change {
@@ -247,6 +268,22 @@ mod tests {
         let levels = levels(load, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0], 300);
         assert_eq!(levels[99], 5);
         assert_eq!(levels[100 + 5 * 12], 0);
+    }
+
+    #[test]
+    fn memory_that_no_level_gives_back_costs_no_detail() {
+        let mut controller = Controller::default();
+        let mut after = |count: u32, share: f64| {
+            for _ in 0..count {
+                controller.measure([Used::Share(0.1), Used::Share(share), Used::Off]);
+            }
+            controller.level()
+        };
+        assert_eq!(after(100, 1.3), 1);
+        assert_eq!(after(100, 1.31), 1);
+        assert_eq!(after(100, 1.5), 2, "it grows");
+        assert_eq!(after(100, 1.2), 3, "it helped");
+        assert_eq!(after(12, 0.5), 2);
     }
 
     #[test]

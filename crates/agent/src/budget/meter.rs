@@ -29,14 +29,14 @@ pub struct Reading {
     /// Resident memory in bytes.
     pub memory: Option<f64>,
     /// Bytes sent.
-    pub sent: u64,
-    /// Bytes of the batches that were made.
-    pub made: u64,
+    pub sent_bytes: u64,
+    /// Batches sent, and batches made.
+    pub batches: (u64, u64),
 }
 
 /// Makes shares of readings.
 ///
-/// Bytes are what was sent, but not more than what was made in the same time: after an outage
+/// Bytes are what was sent, but only of as many batches as were made in the same time: after an outage
 /// what was missed is sent besides, and reading less would not make that smaller. They are averaged over
 /// two sync intervals, and begin anew with each level, so that a level is not judged by the one before.
 #[derive(Debug)]
@@ -76,9 +76,11 @@ impl Meter {
         });
         let first = self.readings.front().filter(|it| since(it) >= self.window);
         let bytes = first.and_then(|first| {
-            let sent = reading.sent.saturating_sub(first.sent);
-            let made = reading.made.saturating_sub(first.made);
-            per(float(sent.min(made)), since(first).as_secs_f64() / 60.0)
+            let bytes = float(reading.sent_bytes.saturating_sub(first.sent_bytes));
+            let sent = float(reading.batches.0.saturating_sub(first.batches.0)).max(1.0);
+            let made = float(reading.batches.1.saturating_sub(first.batches.1));
+            let bytes = bytes * (made / sent).min(1.0);
+            per(bytes, since(first).as_secs_f64() / 60.0)
         });
         let caps = self.caps;
         [
@@ -121,13 +123,14 @@ mod tests {
         bytes_per_minute: Some(1000.0),
     };
 
-    fn reading(second: u32, sent: u64, made: u64) -> Reading {
+    /// At this second, with a batch made each five seconds.
+    fn reading(second: u32, sent_bytes: u64, sent_batches: u64) -> Reading {
         Reading {
             at: Duration::from_secs(second.into()),
             cpu_seconds: Some(f64::from(second) / 10.0),
             memory: Some(50.0),
-            sent,
-            made,
+            sent_bytes,
+            batches: (sent_batches, u64::from(second / 5)),
         }
     }
 
@@ -140,9 +143,9 @@ mod tests {
         let mut meter = Meter::new(CAPS, Duration::from_secs(5));
         let first = meter.take(reading(0, 0, 0));
         assert_eq!(first, [Used::Unknown, Used::Share(0.5), Used::Unknown]);
-        meter.take(reading(5, 50, 60));
-        meter.take(reading(10, 100, 120));
-        let used = meter.take(reading(15, 150, 180));
+        meter.take(reading(5, 50, 1));
+        meter.take(reading(10, 100, 2));
+        let used = meter.take(reading(15, 150, 3));
         let expected = [Used::Share(0.2), Used::Share(0.5), Used::Share(0.6)];
         assert_eq!(used, expected);
         let mut off = Meter::new(
@@ -159,21 +162,23 @@ mod tests {
     #[test]
     fn what_was_missed_is_sent_besides() {
         let mut meter = Meter::new(CAPS, Duration::from_secs(5));
+        let mut used = [Used::Off; 3];
         for second in (0..=15).step_by(5) {
-            let used = meter.take(reading(second, 1_000_000 * u64::from(second), 0));
-            assert!(!matches!(bytes(used), Used::Share(share) if share > 0.0));
+            let batches = 100 * u64::from(second / 5);
+            used = meter.take(reading(second, 100 * batches, batches));
         }
+        // Three batches of a hundred bytes in a quarter of a minute.
+        assert_eq!(bytes(used), Used::Share(1.2));
     }
 
     #[test]
     fn a_level_is_not_judged_by_the_one_before() {
         let mut meter = Meter::new(CAPS, Duration::from_secs(5));
         for second in (0..=20).step_by(5) {
-            let sent = 1000 * u64::from(second);
-            meter.take(reading(second, sent, sent));
+            meter.take(reading(second, 1000 * u64::from(second), 1));
         }
         meter.begin_anew();
-        let used = [25, 30, 35].map(|second| bytes(meter.take(reading(second, 20_000, 20_000))));
+        let used = [25, 30, 35].map(|second| bytes(meter.take(reading(second, 20_000, 1))));
         assert_eq!(used, [Used::Unknown, Used::Unknown, Used::Share(0.0)]);
     }
 }

@@ -35,7 +35,7 @@ fn an_agent_over_its_budget_says_so_once_and_spares() {
     for step in 0..20 {
         keeper.measure(Some(Usage {
             cpu_seconds: f64::from(step),
-            resident_bytes: 150.0 * 1024.0 * 1024.0,
+            resident_bytes: (100.0 + 5.0 * f64::from(step)) * 1024.0 * 1024.0,
         }));
     }
     assert_eq!(pace.level(), 5);
@@ -61,7 +61,7 @@ fn an_agent_over_its_budget_says_so_once_and_spares() {
     assert_eq!(value("vedette_agent_throttle_reason", "cpu"), Some(0.0));
     assert_eq!(
         value("vedette_agent_budget_used_ratio", "memory"),
-        Some(1.5)
+        Some(1.95)
     );
     assert_eq!(value("vedette_agent_budget_used_ratio", "cpu"), Some(0.4));
 }
