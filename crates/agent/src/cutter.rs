@@ -14,6 +14,10 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 
+/// Sources of which the budget takes no detail.
+pub(crate) const GPU: &str = "gpu";
+pub(crate) const OWN: &str = "vedette-agent";
+
 /// Gathers, and cuts a batch each sync interval.
 pub(crate) struct Cutter {
     /// Folds what a target has too much of.
@@ -76,7 +80,10 @@ impl Cutter {
 
     fn push(&mut self, mut gathered: Gathered) {
         let now = self.clock.monotonic();
-        self.guard.divide(self.pace.divisor());
+        // What is told of GPUs and of the agent itself stays whole.
+        let is_spared = [GPU, OWN].contains(&&*gathered.source);
+        let divisor = if is_spared { 1 } else { self.pace.divisor() };
+        self.guard.divide(divisor);
         for overflow in self.guard.apply(&mut gathered, now) {
             tracing::warn!(
                 source = &*gathered.source,
@@ -111,8 +118,6 @@ impl Cutter {
         if records.is_empty() && self.outbox.waiting() == 0 {
             return;
         }
-        let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
-        self.metrics.made_bytes.add(bytes as u64);
         let Err(error) = self.outbox.put(records).await else {
             return;
         };

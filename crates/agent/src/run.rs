@@ -24,7 +24,7 @@ use crate::collect::scrape::pool::TargetsFile;
 use crate::collect::scrape::targets_file::Defaults;
 use crate::collect::scrape::{PoolConfig, Scrape, ScrapePool, Target};
 use crate::config::Config;
-use crate::cutter::Cutter;
+use crate::cutter::{Cutter, GPU, OWN};
 use crate::families::Families;
 use crate::guard::{Bounds, Guard};
 use crate::metrics::Metrics;
@@ -36,9 +36,6 @@ use crate::urgent::{Happened, Kept, Lane, queue};
 
 /// Snapshots that may wait for the batcher.
 const GATHERED_MAX: usize = 256;
-/// Sources of which the budget takes no detail.
-const GPU: &str = "gpu";
-const OWN: &str = "vedette-agent";
 /// Targets whose failure is told in the log until they work again.
 const FAILING_MAX: usize = 10_000;
 
@@ -409,102 +406,3 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
         }
     }
 }
-<<<<<<< HEAD
-=======
-
-/// Gathers, and cuts a batch each sync interval.
-struct Cutter {
-    guard: Guard,
-    pace: Pace,
-    clock: SharedClock,
-    batcher: Batcher,
-    outbox: Outbox,
-    every: Duration,
-    /// The interval that the coordinator wishes instead.
-    wished: watch::Receiver<Option<Duration>>,
-    seed: u64,
-    metrics: Arc<Metrics>,
-}
-
-impl Cutter {
-    async fn run(mut self, mut gathered: mpsc::Receiver<Gathered>, shutdown: Shutdown) {
-        // Agents that start together, or are told to by a reload, do not sync together.
-        let share = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let share = f64::from(u32::try_from(share).unwrap_or(0)) / 4_294_967_296.0;
-        let mut next = Instant::now() + self.every.mul_f64(share);
-        loop {
-            tokio::select! {
-                Some(gathered) = gathered.recv() => self.push(gathered),
-                () = sleep_until(next) => {
-                    self.cut().await;
-                    let every = self.wished.borrow().unwrap_or(self.every);
-                    next = (next + every).max(Instant::now());
-                }
-                Ok(()) = self.wished.changed() => {
-                    // A shorter interval does not wait for the end of the longer one.
-                    let every = self.wished.borrow().unwrap_or(self.every);
-                    next = next.min(Instant::now() + every.mul_f64(share));
-                }
-                () = shutdown.draining() => break,
-            }
-        }
-        gathered.close();
-        while let Some(gathered) = gathered.recv().await {
-            self.push(gathered);
-        }
-        self.cut().await;
-        self.outbox.close();
-    }
-
-    fn push(&mut self, mut gathered: Gathered) {
-        let now = self.clock.monotonic();
-        // What is told of GPUs and of the agent itself stays whole.
-        let is_spared = [GPU, OWN].contains(&&*gathered.source);
-        let divisor = if is_spared { 1 } else { self.pace.divisor() };
-        self.guard.divide(divisor);
-        for overflow in self.guard.apply(&mut gathered, now) {
-            tracing::warn!(
-                source = &*gathered.source,
-                metric = overflow.metric,
-                series = overflow.series,
-                folded = overflow.folded,
-                "a metric has more series than it may: the others are folded into their sum"
-            );
-        }
-        self.batcher.push(gathered);
-    }
-
-    async fn cut(&mut self) {
-        self.metrics.count_dropped(self.batcher.take_dropped());
-        // Encoding takes as long as there are samples, and this thread has all else to do.
-        let mut batcher = std::mem::take(&mut self.batcher);
-        let encoded = daemon::blocking::spawn(move || {
-            let records = batcher.cut();
-            (batcher, records)
-        });
-        let records = match encoded.await {
-            Ok((batcher, records)) => {
-                self.batcher = batcher;
-                records
-            }
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is ending, and this task with it.
-                Err(_cancelled) => return,
-            },
-        };
-        if records.is_empty() {
-            return;
-        }
-        if let Err(error) = self.outbox.put(records).await {
-            self.metrics.spool_failures.inc();
-            tracing::error!(
-                batches = error.batches,
-                samples = error.samples,
-                error = crate::chain(&error),
-                "the samples of this interval could not all be spooled"
-            );
-        }
-    }
-}
->>>>>>> budget
