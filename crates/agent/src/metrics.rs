@@ -158,7 +158,6 @@ const VALID: &str = "the names are constants and a test builds them all";
 impl Metrics {
     /// Registers everything but the collectors.
     #[must_use]
-    #[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
         let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
