@@ -171,8 +171,15 @@ impl CoordinatorNode {
                 continue;
             }
             for agent in 0..self.plan.agents {
+                // Something of another epoch, which no agent has.
+                let mark = Mark {
+                    epoch: 1,
+                    first: 1,
+                    last: 1,
+                    base: 1,
+                };
                 let arrival = store::Arrival {
-                    mark: Some((name_of(agent), Mark::default())),
+                    mark: Some((name_of(agent), mark)),
                     generation: store.generation(),
                     ..store::Arrival::default()
                 };

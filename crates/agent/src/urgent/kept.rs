@@ -126,7 +126,7 @@ impl Kept {
         work: impl FnOnce(&mut Shelves, &Metrics) -> T + Send + 'static,
     ) -> Option<T> {
         let kept = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = daemon::blocking::spawn(move || {
             let mut shelves = kept.lock();
             let done = work(&mut shelves, &kept.metrics);
             shelves.report(&kept.metrics);
