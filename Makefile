@@ -81,7 +81,7 @@ bench: setup ## Run the benches, and the agent beside node_exporter; BENCH picks
 .PHONY: bench-flood
 bench-flood: setup-build ## One agent that says a hundred times as much, and fifty beside it
 	@$(in_env) cargo build --release --locked -p agent -p coordinator && \
-	cargo test --release --locked -p process-tests --test programs -- flood --ignored --nocapture
+	cargo run --release --locked -p process-tests --example flood
 
 .PHONY: bench-peers
 bench-peers: setup-build ## The coordinator beside VictoriaMetrics and Prometheus, one load, one page

@@ -204,8 +204,13 @@ impl Bulk {
         if self.outbox.pending() == 0 {
             *useful = true;
         }
-        let lanes = Lanes::new(settled, self.outbox.next());
+        let lanes = if welcome.takes_holes {
+            Lanes::new(settled, self.outbox.next())
+        } else {
+            Lanes::in_order(settled)
+        };
         let mut stream = Stream::new(self, requests, lanes, useful);
+        stream.in_order = !welcome.takes_holes;
         if let Some(settings) = welcome.settings {
             stream.settle(&settings);
         }

@@ -123,8 +123,9 @@ pub struct Hello {
     pub version: String,
     /// Its wall clock, in milliseconds since the Unix epoch.
     pub wall_millis: i64,
-    /// The lowest sequence that it can still say something of.
-    pub oldest_sequence: NonZeroU64,
+    /// The lowest sequence that it can still say something of; none from an agent of before, which sends
+    /// in order.
+    pub oldest_sequence: Option<NonZeroU64>,
 }
 
 impl TryFrom<proto::Hello> for Hello {
@@ -148,11 +149,7 @@ impl TryFrom<proto::Hello> for Hello {
             labels: hello.labels,
             version: hello.version,
             wall_millis: hello.wall_millis,
-            oldest_sequence: NonZeroU64::new(hello.oldest_sequence).ok_or(
-                ProtocolError::Missing {
-                    field: "oldest_sequence",
-                },
-            )?,
+            oldest_sequence: NonZeroU64::new(hello.oldest_sequence),
         })
     }
 }
@@ -374,8 +371,6 @@ mod tests {
             "protocol 9 is not spoken here, only 1 is"
         );
         assert_eq!(refused(|h| h.epoch = 0), "epoch is missing");
-        let refusal = refused(|h| h.oldest_sequence = 0);
-        assert_eq!(refusal, "oldest_sequence is missing");
         assert_eq!(refused(|h| h.agent_id.clear()), "agent_id is missing");
         assert!(refused(|h| h.agent_id = "a b".to_owned()).starts_with("agent_id is not"));
         assert!(

@@ -51,6 +51,22 @@ impl Lanes {
         }
     }
 
+    /// Lanes to a coordinator of before, which takes batches in order alone.
+    pub(super) fn in_order(settled: Sequences) -> Self {
+        let first = settled.through().saturating_add(1);
+        Self {
+            settled,
+            live: first,
+            backfill: first,
+            backfill_end: first,
+        }
+    }
+
+    /// The last sequence before the live lane's next.
+    pub(super) fn before_live(&self) -> u64 {
+        self.live.saturating_sub(1)
+    }
+
     /// The first sequence that the live lane may send.
     pub(super) fn live(&self) -> u64 {
         let next = self.settled.missing(self.live, u64::MAX).next();

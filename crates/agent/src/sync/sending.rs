@@ -130,6 +130,9 @@ impl Stream<'_> {
         &mut self,
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
+        if self.in_order {
+            return Ok(());
+        }
         for loss in self.sync.outbox.losses() {
             let under_way = self.in_flight.iter().filter_map(|sent| match sent.what {
                 Sent::Loss(loss) => Some(loss),
@@ -272,6 +275,13 @@ impl Stream<'_> {
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
         tracing::error!(first, last, reason, "records of the spool are passed over");
+        self.lanes.passed(lane, last);
+        if self.in_order {
+            return match self.in_flight.is_empty() {
+                true => self.settled((first, last)).await,
+                false => Ok(()),
+            };
+        }
         let message = proto::Loss {
             first_sequence: first,
             last_sequence: last,
@@ -280,7 +290,6 @@ impl Stream<'_> {
         };
         self.request(Message::Loss(message), answers).await?;
         self.is_sent(Sent::Unsendable(first, last), 0);
-        self.lanes.passed(lane, last);
         Ok(())
     }
 

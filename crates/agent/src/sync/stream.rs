@@ -44,6 +44,9 @@ pub(super) struct Stream<'a> {
     /// Bytes that telling it may take by now.
     pub(super) telling_bytes: u64,
     pub(super) lanes: Lanes,
+    /// Whether the coordinator is one of before: it takes batches in order, answers several at once, and
+    /// knows no losses.
+    pub(super) in_order: bool,
     /// What the spool was told that it may forget.
     pub(super) forgotten: u64,
     pub(super) in_flight: VecDeque<InFlight>,
@@ -76,6 +79,7 @@ impl<'a> Stream<'a> {
             told: 0,
             telling_bytes: 0,
             lanes,
+            in_order: false,
             forgotten: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -97,7 +101,8 @@ impl<'a> Stream<'a> {
             let more = self.send_what_fits(answers).await?;
             let outbox = &self.sync.outbox;
             let all_sent = outbox.is_closed() && self.in_flight.is_empty();
-            if all_sent && outbox.pending() == 0 && outbox.losses().is_empty() {
+            let all_told = self.in_order || outbox.losses().is_empty();
+            if all_sent && outbox.pending() == 0 && all_told {
                 return Ok(());
             }
             if self.outgrown && self.in_flight.is_empty() {
@@ -131,6 +136,9 @@ impl<'a> Stream<'a> {
             Some(Answer::Acknowledgement(acknowledgement)) => {
                 self.sync.metrics.acknowledged.inc();
                 let through = acknowledgement.through_sequence;
+                if self.in_order {
+                    return self.all_answered(through).await;
+                }
                 self.batch_answered(acknowledgement.sequence, through).await
             }
             Some(Answer::Refusal(refusal)) => {
@@ -211,6 +219,22 @@ impl<'a> Stream<'a> {
         self.settled((first, sequence)).await
     }
 
+    /// A coordinator of before has all up to `through`.
+    async fn all_answered(&mut self, through: u64) -> Result<(), Ended> {
+        while let Some(&Sent::Batch(_, _, sequence)) = self.in_flight.front().map(|it| &it.what)
+            && sequence <= through
+        {
+            self.batch_answered(sequence, 0).await?;
+        }
+        // With nothing under way, what lies before the next to send was passed over.
+        let through = if self.in_flight.is_empty() {
+            self.lanes.before_live()
+        } else {
+            through.min(self.lanes.before_live())
+        };
+        self.settled((1, through)).await
+    }
+
     async fn loss_recorded(&mut self, (first, last): (u64, u64)) -> Result<(), Ended> {
         let is_meant = |sent| match sent {
             Sent::Loss(loss) => (loss.first, loss.last) == (first, last),
@@ -226,7 +250,7 @@ impl<'a> Stream<'a> {
 
     /// The coordinator has settled these: the spool may forget what lies before the first that it has
     /// not.
-    async fn settled(&mut self, (first, last): (u64, u64)) -> Result<(), Ended> {
+    pub(super) async fn settled(&mut self, (first, last): (u64, u64)) -> Result<(), Ended> {
         let through = self.lanes.settle(first, last);
         if through >= self.sync.outbox.next() {
             return Err(Ended::Protocol("that it has what was not sent"));

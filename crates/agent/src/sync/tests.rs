@@ -30,6 +30,8 @@ struct State {
     hellos: Vec<u64>,
     batches: Vec<u64>,
     losses: Vec<(u64, u64, String)>,
+    /// Whether it is a coordinator of before: it takes no holes, and answers every third batch.
+    is_old: bool,
     /// The first number of the definitions and the references of the batches, as they came.
     said: Vec<u32>,
     events: Vec<String>,
@@ -103,6 +105,7 @@ impl Fake {
                     durable_beyond: beyond
                         .map(|&(first, last)| proto::SequenceRange { first, last })
                         .collect(),
+                    takes_holes: !state.is_old,
                     ..proto::Welcome::default()
                 }))
             }
@@ -116,6 +119,13 @@ impl Fake {
                 let first = first.unwrap_or(batch.sequence);
                 assert!(state.mark.1.insert(first, batch.sequence));
                 state.batches.push(batch.sequence);
+                if state.is_old {
+                    let is_third = state.batches.len().is_multiple_of(3);
+                    return is_third.then_some(Answer::Acknowledgement(proto::Acknowledgement {
+                        through_sequence: batch.sequence,
+                        sequence: 0,
+                    }));
+                }
                 for block in batch.blocks {
                     state.said.extend(block.series_refs);
                 }
@@ -125,6 +135,7 @@ impl Fake {
                 }))
             }
             Message::Loss(loss) => {
+                assert!(!state.is_old, "it does not know of losses");
                 let (first, last) = (loss.first_sequence, loss.last_sequence);
                 assert!(state.mark.1.insert(first, last));
                 state.losses.push((first, last, loss.reason));
@@ -334,6 +345,26 @@ async fn a_batch_that_stands_for_others_is_sent_though_its_own_sequence_is_settl
     assert_eq!(state.losses, [(4, 5, "damaged".to_owned())]);
     assert_eq!(state.mark.1, Sequences::up_to(9));
     assert_eq!(outbox.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_coordinator_of_before_gets_all_in_order_and_hears_of_no_loss() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    let mut records: Vec<_> = (0..9).map(|_| record("a")).collect();
+    records[4] = garbage(vec![0xff; 9]);
+    records.push(garbage(vec![0xff; 9]));
+    outbox.put(records).await.unwrap();
+    outbox.close();
+    {
+        let mut state = setup.fake.state.lock().unwrap();
+        (state.is_old, state.mark) = (true, (42, Sequences::up_to(2)));
+    }
+    let mut useful = false;
+    speak(&setup.bulk(), &mut useful).await.unwrap();
+    assert_eq!((outbox.pending(), useful), (0, true));
+    let state = setup.fake.state.lock().unwrap();
+    assert_eq!(state.batches, [3, 4, 6, 7, 8, 9]);
 }
 
 #[tokio::test]

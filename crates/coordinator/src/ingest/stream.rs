@@ -1,5 +1,6 @@
 //! One stream of the bulk lane, from hello to its end.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(super) struct Stream<'a> {
     pub(super) dictionary: Vec<Option<SeriesId>>,
     /// [`store::Store::generation`] that the dictionary belongs to.
     pub(super) generation: u64,
+    /// For an agent of before, the sequence that came last, or is settled since an earlier stream.
+    pub(super) in_order: Option<Option<u64>>,
     /// How far the agent's clock is off.
     pub(super) skew: Skew,
     /// When the agent was last told to wait.
@@ -75,6 +78,8 @@ pub(super) enum About {
     },
     /// A loss.
     Loss { first: u64, last: u64 },
+    /// What the agent did not say and waits for no answer of.
+    Nothing,
 }
 
 /// Takes the hello and answers it.
@@ -102,6 +107,7 @@ pub(super) async fn open<'a>(
         connection,
         dictionary: Vec::new(),
         generation: ingest.store.generation(),
+        in_order: None,
         skew,
         slowed_at: None,
         config,
@@ -109,12 +115,17 @@ pub(super) async fn open<'a>(
     stream.config.mark_unchanged();
     stream.settle_forgotten().await?;
     let settled = stream.settled();
+    if stream.hello.oldest_sequence.is_none() {
+        let last = settled.last();
+        stream.in_order = Some((last > 0).then_some(last));
+    }
     let beyond = settled.beyond().iter();
     let welcome = proto::Welcome {
-        last_durable_sequence: settled.through(),
+        last_durable_sequence: stream.in_order.flatten().unwrap_or(settled.through()),
         durable_beyond: beyond
             .map(|&(first, last)| proto::SequenceRange { first, last })
             .collect(),
+        takes_holes: true,
         settings: Some(settings(ingest)),
         version: daemon::version::VERSION.to_owned(),
         wall_millis: ingest.clock.wall_millis(),
@@ -146,7 +157,8 @@ impl Age {
         let share = epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let share = u32::try_from(share).map_or(0.5, f64::from) / f64::from(u32::MAX);
         Self {
-            is_bounded: !most.is_zero(),
+            // An agent of before does not know what to make of it.
+            is_bounded: !most.is_zero() && stream.in_order.is_none(),
             ends: Instant::now() + most.mul_f64(0.9 + 0.2 * share),
             is_told: false,
         }
@@ -190,7 +202,8 @@ impl Stream<'_> {
     /// not was forgotten here.
     async fn settle_forgotten(&self) -> Result<(), Status> {
         let settled = self.ingest.store.settled(self.hello.agent_id.as_str());
-        let last = self.hello.oldest_sequence.get() - 1;
+        let oldest = self.hello.oldest_sequence.map_or(1, NonZeroU64::get);
+        let last = oldest - 1;
         let is_known = settled.epoch == self.hello.epoch.get();
         let first = settled.sequences.missing(1, last).next();
         let Some((first, _)) = first.filter(|_| is_known) else {
@@ -278,6 +291,11 @@ impl Stream<'_> {
                     self.note_families(definitions.families).await?;
                 }
                 Some(Message::Batch(batch)) => {
+                    if let Some(skipped) = self.lose_skipped(batch.sequence).await?
+                        && pending.send(skipped).await.is_err()
+                    {
+                        return Ok(());
+                    }
                     let is_backfill = batch.backfill;
                     let taken = self.take(batch).await?;
                     let sent = (taken.received.samples, taken.received.bytes);
@@ -461,11 +479,14 @@ async fn acknowledge(
             } => Answer::Refusal(proto::Refusal { sequence, reason }),
             About::Batch { sequence, .. } => {
                 let settled = ingest.store.settled(hello.agent_id.as_str());
+                let through = settled.sequences.through();
+                let speaks_of_holes = hello.oldest_sequence.is_some();
                 Answer::Acknowledgement(proto::Acknowledgement {
-                    through_sequence: settled.sequences.through(),
+                    through_sequence: if speaks_of_holes { through } else { sequence },
                     sequence,
                 })
             }
+            About::Nothing => continue,
             About::Loss { first, last } => Answer::LossRecorded(proto::LossRecorded {
                 first_sequence: first,
                 last_sequence: last,

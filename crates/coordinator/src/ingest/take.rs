@@ -1,5 +1,6 @@
 //! What comes on the bulk lane and must become durable: batches, and words of their loss.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use store::{Arrival, ArrivedBlock, Mark, SeriesId};
@@ -12,6 +13,9 @@ use super::stream::{About, Pending, Stream};
 use crate::fleet::Received;
 use crate::losses;
 use crate::metrics::Refused;
+
+/// Why an agent of before has skipped sequences: it does not say.
+const MISSING: &str = "missing";
 
 impl Stream<'_> {
     /// Checks a batch and hands it to the writer. A block that cannot be used is left out and
@@ -83,6 +87,23 @@ impl Stream<'_> {
             .await
     }
 
+    /// The same of what an agent of before has skipped: it sends in order and says nothing of losses.
+    pub(super) async fn lose_skipped(&mut self, sequence: u64) -> Result<Option<Pending>, Status> {
+        let before = match &mut self.in_order {
+            Some(last) => last.replace(sequence),
+            None => None,
+        };
+        let first = before.unwrap_or(sequence).saturating_add(1);
+        if first >= sequence {
+            return Ok(None);
+        }
+        let mut pending = self
+            .settle_lost((first, sequence - 1), MISSING, None)
+            .await?;
+        pending.about = About::Nothing;
+        Ok(Some(pending))
+    }
+
     /// Hands sequences that will never come to the writer.
     pub(super) async fn settle_lost(
         &self,
@@ -129,7 +150,7 @@ impl Stream<'_> {
             epoch: self.hello.epoch.get(),
             first,
             last,
-            base: self.hello.oldest_sequence.get(),
+            base: self.hello.oldest_sequence.map_or(first, NonZeroU64::get),
         };
         (self.hello.agent_id.as_str().to_owned(), mark)
     }

@@ -409,7 +409,8 @@ pub struct Hello {
     #[prost(int64, tag = "6")]
     pub wall_millis: i64,
     /// The lowest sequence that the agent can still say something of: that of its oldest record or of
-    /// the first loss that it has not told. Not 0.
+    /// the first loss that it has not told. 0 from an agent of before: it sends in order, and what it skips it
+    /// has lost.
     #[prost(uint64, tag = "7")]
     pub oldest_sequence: u64,
 }
@@ -431,6 +432,9 @@ pub struct Welcome {
     /// What is settled beyond the first that is missing, ascending. The agent sends what lies between.
     #[prost(message, repeated, tag = "5")]
     pub durable_beyond: ::prost::alloc::vec::Vec<SequenceRange>,
+    /// Whether batches may come in any order, and losses be told. Not by a coordinator of before.
+    #[prost(bool, tag = "6")]
+    pub takes_holes: bool,
     #[prost(message, optional, tag = "2")]
     pub settings: ::core::option::Option<Settings>,
     /// Version of the coordinator program.
@@ -554,7 +558,7 @@ pub struct Acknowledgement {
     /// Everything up to this one is settled, as in `welcome`.
     #[prost(uint64, tag = "1")]
     pub through_sequence: u64,
-    /// The batch that is answered.
+    /// The batch that is answered; 0 from a coordinator of before, which answers all up to the other one.
     #[prost(uint64, tag = "2")]
     pub sequence: u64,
 }

@@ -145,3 +145,37 @@ async fn forgotten(coordinator: &Coordinator, way: &Channel) {
         .ended(Code::InvalidArgument, "loss.last_sequence")
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_of_before_is_answered_as_before_and_what_it_skips_is_lost() {
+    let mut coordinator = Coordinator::start("").await;
+    let now = now_millis();
+    let of_before = || Hello {
+        oldest_sequence: 0,
+        ..hello(AGENT)
+    };
+    // Its spool has lost what came before its first.
+    for (batches, durable) in [([7, 8, 11], 0), ([12, 15, 16], 11)] {
+        let way = channel(&coordinator);
+        let (mut stream, welcome) = stream(&way, of_before()).await;
+        assert_eq!(welcome.last_durable_sequence, durable);
+        for sequence in batches {
+            let at = now - 1000 * i64::try_from(sequence).unwrap();
+            stream.say(batch(sequence, &[0], at)).await;
+            assert_eq!(stream.acknowledged(sequence).await, sequence);
+        }
+        coordinator.kill().await;
+        coordinator.restart().await;
+    }
+    let way = channel(&coordinator);
+    drop(stream(&way, of_before()).await);
+    let shown = gaps(&coordinator).await;
+    assert_eq!(shown["missing"], serde_json::json!([]));
+    let losses = shown["losses"].as_array().unwrap();
+    let lost: Vec<_> = losses
+        .iter()
+        .map(|it| (it["first_sequence"].as_u64(), it["last_sequence"].as_u64()))
+        .collect();
+    assert_eq!(lost, [(Some(9), Some(10)), (Some(13), Some(14))]);
+    assert_eq!(losses[0]["reason"], "missing");
+}

@@ -11,7 +11,6 @@
 mod access;
 mod answers;
 mod exit_codes;
-mod flood;
 mod gaps;
 mod gpu;
 mod hostile;
