@@ -21,6 +21,10 @@ fn main() -> std::io::Result<()> {
     let targets = [
         ("agent_page", text::pages()),
         ("agent_thin", files::batches()),
+        (
+            "client_certificate",
+            vec![golden("coordinator/client-certificate.der")],
+        ),
         ("codec_block", columns::blocks()),
         ("codec_column", columns::columns()),
         ("codec_times", columns::times()),

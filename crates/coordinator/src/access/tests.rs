@@ -169,3 +169,21 @@ async fn a_caller_is_let_go_when_its_credential_ends() {
     let refused = world.access.until_refused(&viewer).await;
     assert_eq!(refused, Refusal::UnknownToken);
 }
+
+#[test]
+fn a_certificate_of_vedette_ca_says_who_its_holder_is() {
+    let der = include_bytes!("../../../../tests/golden/coordinator/client-certificate.der");
+    let certificate = Certificate::read(der).unwrap();
+    assert_eq!(
+        (&*certificate.name, certificate.role),
+        ("node-7", Role::Viewer)
+    );
+    assert!(certificate.serial.starts_with("32b689"));
+    assert_eq!(certificate.not_after_seconds, 1_803_600_000);
+    for cut in 0..der.len() {
+        assert!(matches!(
+            Certificate::read(&der[..cut]),
+            Err(CertificateError::Undecodable)
+        ));
+    }
+}

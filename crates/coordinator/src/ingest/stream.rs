@@ -121,7 +121,10 @@ pub(super) async fn open<'a>(
     }
     let beyond = settled.beyond().iter();
     let welcome = proto::Welcome {
-        last_durable_sequence: stream.in_order.flatten().unwrap_or(settled.through()),
+        last_durable_sequence: stream
+            .in_order
+            .flatten()
+            .unwrap_or_else(|| settled.through()),
         durable_beyond: beyond
             .map(|&(first, last)| proto::SequenceRange { first, last })
             .collect(),

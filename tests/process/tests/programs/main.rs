@@ -18,4 +18,5 @@ mod lifecycle;
 mod limits;
 mod outages;
 mod services;
+mod slow;
 mod survival;
