@@ -14,7 +14,7 @@ use wire::proto;
 use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
 
-use super::quota::Rates;
+use super::keeping::Age;
 use super::skew::Skew;
 use super::{Ingest, Opener, checked_hello, draining};
 use crate::config::Config;
@@ -23,17 +23,13 @@ use crate::losses;
 use crate::status::ToStatus;
 use crate::writer::{Load, Verdict};
 
-type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
+pub(super) type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
 
 /// Batches of one stream that may wait for the writer. More would only grow memory: the agent's
 /// window bounds their bytes, this their number.
 const IN_FLIGHT_MAX: usize = 64;
 /// Most metrics that one message may say something of.
 const FAMILIES_MAX: usize = 10_000;
-/// Longest wait for the sake of a quota at a time.
-const QUOTA_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long an agent that was asked to open another stream may take.
-const MOVE_WITHIN: Duration = Duration::from_secs(60);
 /// How long an agent is told to wait while the writer is behind, and how often it is told.
 const SLOW_DOWN: Duration = Duration::from_millis(500);
 
@@ -54,7 +50,7 @@ pub(super) struct Stream<'a> {
     /// When the agent was last told to wait.
     slowed_at: Option<Duration>,
     /// The configuration as it is now, and whether it has changed since the agent was told.
-    config: watch::Receiver<Arc<Config>>,
+    pub(super) config: watch::Receiver<Arc<Config>>,
 }
 
 /// What is with the writer. They are answered in the order in which they came.
@@ -144,30 +140,6 @@ pub(super) async fn open<'a>(
     Ok(stream)
 }
 
-/// How old the stream may become.
-struct Age {
-    is_bounded: bool,
-    ends: Instant,
-    /// Whether the agent was asked to open another.
-    is_told: bool,
-}
-
-impl Age {
-    fn of(stream: &Stream<'_>) -> Self {
-        let most = stream.config.borrow().ingest.stream_age_max.as_duration();
-        // Agents that connected together do not come back together: give or take a tenth.
-        let epoch = stream.hello.epoch.get() ^ stream.settled().last();
-        let share = epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let share = u32::try_from(share).map_or(0.5, f64::from) / f64::from(u32::MAX);
-        Self {
-            // An agent of before does not know what to make of it.
-            is_bounded: !most.is_zero() && stream.in_order.is_none(),
-            ends: Instant::now() + most.mul_f64(0.9 + 0.2 * share),
-            is_told: false,
-        }
-    }
-}
-
 fn settings(ingest: &Ingest) -> proto::Settings {
     let config = ingest.config.borrow();
     let every = config
@@ -180,7 +152,7 @@ fn settings(ingest: &Ingest) -> proto::Settings {
     }
 }
 
-async fn send(answers: &Answers, message: Answer) -> Result<(), Status> {
+pub(super) async fn send(answers: &Answers, message: Answer) -> Result<(), Status> {
     let response = proto::SyncResponse {
         message: Some(message),
     };
@@ -318,41 +290,6 @@ impl Stream<'_> {
                 None => return Err(self.wrong("an empty message")),
             }
         }
-    }
-
-    /// Takes what was sent from the agent's quota; tells it to wait, and gives until when, if it sent more.
-    async fn keep_to_quota(&self, sent: (u64, u64), answers: &Answers) -> Result<Instant, Status> {
-        let rates = {
-            let config = &self.config.borrow().ingest;
-            Rates {
-                samples: config.samples_per_second_max,
-                bytes: config.bytes_per_second_max.as_u64(),
-            }
-        };
-        let now = Instant::now();
-        let Some((wait, bound)) = self.connection.charge(sent, rates) else {
-            return Ok(now);
-        };
-        self.ingest.metrics.over_quota.inc();
-        let wait = wait.min(QUOTA_WAIT_MAX);
-        let slow = proto::SlowDown {
-            wait_millis: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            reason: format!("it sends more than {bound}"),
-            backfill_only: false,
-        };
-        send(answers, Answer::SlowDown(slow)).await?;
-        Ok(now + wait)
-    }
-
-    /// Asks the agent to open another stream; ends this one if it does not.
-    async fn grow_old(&self, age: &mut Age, answers: &Answers) -> Result<(), Status> {
-        if std::mem::replace(&mut age.is_told, true) {
-            return Err(Status::aborted("the stream is too old; open another"));
-        }
-        age.ends = Instant::now() + MOVE_WITHIN;
-        self.ingest.metrics.moved.inc();
-        let reason = "ingest.stream_age_max".to_owned();
-        send(answers, Answer::Move(proto::Move { reason })).await
     }
 
     pub(super) fn wrong(&self, what: &str) -> Status {
