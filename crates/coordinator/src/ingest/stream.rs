@@ -30,6 +30,8 @@ pub(super) type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
 const IN_FLIGHT_MAX: usize = 64;
 /// Most metrics that one message may say something of.
 const FAMILIES_MAX: usize = 10_000;
+/// What the word of a loss takes of an agent's quota, in samples: it is a row for good.
+const LOSS_COSTS: u64 = 1000;
 /// How long an agent is told to wait while the writer is behind, and how often it is told.
 const SLOW_DOWN: Duration = Duration::from_millis(500);
 
@@ -285,6 +287,7 @@ impl Stream<'_> {
                     if pending.send(answer).await.is_err() {
                         return Ok(());
                     }
+                    reads_from = self.keep_to_quota((LOSS_COSTS, 0), answers).await?;
                 }
                 Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
                 None => return Err(self.wrong("an empty message")),
