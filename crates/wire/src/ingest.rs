@@ -182,8 +182,6 @@ pub struct Batch {
     pub first_sequence: NonZeroU64,
     /// Its blocks.
     pub blocks: Vec<Block>,
-    /// Whether it was missed and newer ones go before it.
-    pub backfill: bool,
     /// The agent's clocks as it was sent.
     pub clocks: Option<proto::Clocks>,
     /// Whether only about a sample a minute is left of each series.
@@ -234,7 +232,6 @@ impl TryFrom<proto::Batch> for Batch {
             sequence,
             first_sequence,
             blocks,
-            backfill: batch.backfill,
             clocks: batch.clocks,
             thinned: batch.thinned,
         })
