@@ -22,6 +22,9 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("rollup", &["series"]),
     ("store", &["codec", "rollup", "series"]),
     ("query", &["rollup", "series"]),
+    ("spec", &[]),
+    ("alert", &["query", "series", "spec"]),
+    ("notify", &["alert", "spec"]),
     (
         "agent",
         &["codec", "daemon", "series", "spool", "wire[client]"],
@@ -29,17 +32,20 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     (
         "coordinator",
         &[
+            "alert",
             "codec",
             "daemon",
+            "notify",
             "query",
             "remote",
             "rollup",
             "series",
+            "spec",
             "store",
             "wire[server]",
         ],
     ),
-    ("cli", &["series", "wire[client]"]),
+    ("cli", &["alert", "query", "series", "spec", "wire[client]"]),
 ];
 
 /// What the tests of a crate may use besides.
@@ -64,12 +70,15 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["daemon"]),
     ("hdrhistogram", &["daemon"]),
     ("nvml-wrapper", &["agent", "cli"]),
-    ("reqwest", &["agent"]),
+    ("reqwest", &["agent", "notify"]),
     ("tonic-health", &["cli"]),
     ("tonic-reflection", &["coordinator"]),
     ("tikv-jemallocator", &["coordinator"]),
     ("x509-parser", &["coordinator"]),
     ("ring", &["coordinator"]),
+    ("serde-saphyr", &["alert", "spec"]),
+    ("minijinja", &["notify"]),
+    ("lettre", &["notify"]),
     ("rcgen", &["cli"]),
     ("ratatui", &["cli"]),
     ("comfy-table", &["cli"]),
@@ -89,7 +98,7 @@ pub const NEVER_BELOW: &[(&[&str], &[&str])] = &[
     // The pure core: bytes, values and `now` go in, facts come out.
     (
         &[
-            "series", "codec", "remote", "rollup", "spool", "store", "query",
+            "series", "codec", "remote", "rollup", "spool", "store", "query", "spec", "alert",
         ],
         &["tokio", "tracing", "tonic", "hyper", "axum", "reqwest"],
     ),
