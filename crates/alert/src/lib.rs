@@ -3,8 +3,19 @@
 //! A [`Transition`] is what a rule found. A [`Notification`] is one word to one receiver by one channel,
 //! kept until it was taken.
 
+mod alert;
+pub mod centre;
+mod incident;
 mod notification;
+mod number;
+pub mod routes;
+pub mod silence;
 mod transition;
 
+pub use alert::{Alert, Held, Join, fingerprint};
+pub use centre::Centre;
+pub use incident::{Acknowledgement, Climb, Dues, Entry, Incident, Said, Standing, Verdict};
 pub use notification::{AlertLine, Delivery, Kind, Message, Notification, Status, Target};
+pub use routes::{Inhibition, Routes, Timing};
+pub use silence::{Condition, ConditionError, Silence};
 pub use transition::{State, Transition};

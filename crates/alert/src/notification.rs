@@ -37,6 +37,11 @@ pub enum Kind {
     },
     /// It is over.
     Resolve,
+    /// Several words that could wait, in one; its alerts are a line for each.
+    Digest {
+        /// How many.
+        words: usize,
+    },
     /// Nothing happened; someone tries whether they can be reached.
     Test,
 }
@@ -55,6 +60,7 @@ pub struct AlertLine {
     /// Until when, where it is over.
     pub ends_millis: Option<i64>,
     /// The value that its condition was last seen to hold with.
+    #[serde(with = "crate::number")]
     pub value: f64,
     /// The same for the same alert, in 16 hexadecimal digits.
     pub fingerprint: String,

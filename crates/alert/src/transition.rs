@@ -47,6 +47,7 @@ pub struct Transition {
     /// To where.
     pub to: State,
     /// The value that the condition was last seen to hold with.
+    #[serde(with = "crate::number")]
     pub value: f64,
     /// Since when the condition holds, in milliseconds since the Unix epoch.
     pub active_millis: i64,
