@@ -426,3 +426,39 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     centre.delivered(&id, accepted, 1);
     assert_eq!(centre.due(2), []);
 }
+
+#[test]
+fn a_rehearsal_says_what_a_live_run_says() {
+    let fire = |at_millis, mut one: crate::Transition| {
+        one.at_millis = at_millis;
+        one
+    };
+    let over = |at_millis, one| crate::Transition {
+        from: crate::State::Firing,
+        to: crate::State::Inactive,
+        ..fire(at_millis, one)
+    };
+    let down = || alert("SystemDown", Level::Critical, &[("node", "a")]);
+    let slow = || alert("Slow", Level::High, &[("model_name", "m")]);
+    let transitions = [
+        fire(MINUTE, down()),
+        fire(2 * MINUTE, slow()),
+        over(7 * MINUTE, down()),
+        over(8 * MINUTE, slow()),
+    ];
+    let rehearsal = crate::rehearse(&transitions, routes(), 60 * MINUTE).unwrap();
+    let mut world = World::new();
+    for transition in &transitions {
+        world.run_until(transition.at_millis);
+        let one = std::slice::from_ref(transition);
+        if transition.to == crate::State::Firing {
+            world.fire(one);
+        } else {
+            world.clear(one);
+        }
+    }
+    world.run_until(60 * MINUTE);
+    assert_eq!(rehearsal.notifications, world.sent.len() as u64);
+    assert_eq!(rehearsal.incidents.len(), world.centre.incidents().count());
+    assert_eq!(rehearsal.incidents.len(), 2);
+}
