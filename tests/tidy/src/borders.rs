@@ -75,7 +75,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("tonic-reflection", &["coordinator"]),
     ("tikv-jemallocator", &["coordinator"]),
     ("x509-parser", &["coordinator"]),
-    ("ring", &["coordinator"]),
+    ("ring", &["coordinator", "notify"]),
     ("serde-saphyr", &["alert", "spec"]),
     ("minijinja", &["notify"]),
     ("lettre", &["notify"]),
