@@ -1,9 +1,10 @@
 //! Who is told, when, how loudly, and when to stop. Pure state machines: `now` goes in, facts come out.
 //!
-//! A [`Transition`] is what a rule found. A [`Notification`] is one word to
+//! [`rules`] evaluate expressions; a [`Transition`] is what a rule found. A [`Notification`] is one word to
 //! one receiver by one channel, kept until it was taken. [`template`] fills in the words of rules.
 
 mod notification;
+pub mod rules;
 pub mod template;
 mod transition;
 
