@@ -1,7 +1,8 @@
 //! Who is told, when, how loudly, and when to stop. Pure state machines: `now` goes in, facts come out.
 //!
-//! A [`Transition`] is what a rule found. A [`Notification`] is one word to one receiver by one channel,
-//! kept until it was taken.
+//! [`rules`] evaluate expressions; a [`Transition`] is what a rule found. A [`Notification`] is one word to
+//! one receiver by one channel, kept until it was taken. In between, [`Centre`] makes incidents of alerts and
+//! decides who is told. [`template`] fills in the words of rules.
 
 mod alert;
 pub mod centre;
@@ -10,7 +11,9 @@ mod notification;
 mod number;
 mod rehearsal;
 pub mod routes;
+pub mod rules;
 pub mod silence;
+pub mod template;
 mod transition;
 
 pub use alert::{Alert, Held, Join, fingerprint};

@@ -117,16 +117,44 @@ impl Engine {
         let mut stages = Stages::new(self.clock.as_ref());
         let expr = parse(text)?;
         stages.end("parse");
+        self.instant_parsed(source, &expr, text, at, budget, stages)
+    }
+
+    /// The same of a text that was parsed before; rules ask the same again and again.
+    ///
+    /// # Errors
+    /// As [`Engine::instant`], but for the parsing.
+    pub fn instant_expr(
+        &self,
+        source: &dyn SeriesSource,
+        expr: &Expr,
+        text: &str,
+        at: Timestamp,
+        budget: &Budget,
+    ) -> Result<Answer, Error> {
+        let stages = Stages::new(self.clock.as_ref());
+        self.instant_parsed(source, expr, text, at, budget, stages)
+    }
+
+    fn instant_parsed(
+        &self,
+        source: &dyn SeriesSource,
+        expr: &Expr,
+        text: &str,
+        at: Timestamp,
+        budget: &Budget,
+        mut stages: Stages<'_>,
+    ) -> Result<Answer, Error> {
         let steps = Steps::new(at.as_millis(), at.as_millis(), 1)?;
         let context = self.context(source, budget, &steps, 0);
-        context.plan(&expr, &steps)?;
+        context.plan(expr, &steps)?;
         stages.end("plan");
         let value = match &expr.unwrapped().kind {
             Kind::Range { .. } | Kind::Subquery(_) => {
                 Value::Matrix(context.matrix_operand(expr.unwrapped(), &steps)?)
             }
             _ => {
-                let operand = context.operand(&expr, &steps)?;
+                let operand = context.operand(expr, &steps)?;
                 self.instant_value(&context, operand, at)?
             }
         };

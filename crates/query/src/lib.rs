@@ -11,7 +11,7 @@
 //! [`source::Values`] and are not there yet; functions of them find nothing.
 //!
 //! In reading order: [`parse`] makes the tree, [`Engine`] bounds and runs it, [`source`] is where
-//! the series come from, [`testing`] runs scripts in Prometheus' test language.
+//! the series come from, [`overlay`] lays more over them, [`testing`] runs scripts in Prometheus' test language.
 
 pub mod answer;
 mod engine;
@@ -19,6 +19,7 @@ mod error;
 mod eval;
 pub mod explain;
 mod notes;
+pub mod overlay;
 mod parse;
 pub mod source;
 pub mod testing;
@@ -27,6 +28,7 @@ pub use answer::{Answer, Statistics, Value};
 pub use engine::{Engine, Options};
 pub use error::{Error, ErrorType};
 pub use parse::{
-    BYTES_MAX, DEPTH_MAX, Expr, ParseError, Position, REGEXES_MAX, ast, functions, parse,
+    BYTES_MAX, DEPTH_MAX, Expr, ParseError, Position, REGEXES_MAX, ast, duration_millis, functions,
+    parse, string_literal,
 };
 pub use source::{Budget, SeriesSource};

@@ -116,5 +116,20 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         })
 }
 
+/// The milliseconds of a duration such as `1h30m`; `None` when it is not one, or too long.
+#[must_use]
+pub fn duration_millis(text: &str) -> Option<i64> {
+    literal::duration(text).flatten()
+}
+
+/// The string literal that `text` begins with, by Go's rules, and how many bytes it takes with its quotes.
+///
+/// # Errors
+/// When it does not end, or an escape is unknown.
+pub fn string_literal(text: &str) -> Result<(String, usize), String> {
+    let (found, length) = literal::text(text)?;
+    Ok((found.value, length))
+}
+
 #[cfg(test)]
 mod tests;

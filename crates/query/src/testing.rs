@@ -13,3 +13,4 @@ mod series;
 pub use memory::MemorySource;
 pub use run::{Miss, Report, run, run_on};
 pub use script::ScriptError;
+pub use series::{Point, labels, points};

@@ -7,9 +7,10 @@ use crate::parse::literal;
 
 /// One point of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Point {
+pub enum Point {
     /// `_`
     Nothing,
+    /// A value, which may be the stale marker.
     Float(f64),
     /// `{{…}}`, whose content is not looked at.
     Histogram,
@@ -25,7 +26,10 @@ pub(super) fn line(text: &str) -> Result<(Labels, Vec<Point>), String> {
 }
 
 /// The labels at the start of a line, and what follows.
-fn labels(text: &str) -> Result<(Labels, &str), String> {
+///
+/// # Errors
+/// When they are not written as `name{label="value"}`, or are no label set.
+pub fn labels(text: &str) -> Result<(Labels, &str), String> {
     let name_end = text
         .find(|c: char| c == '{' || c.is_whitespace())
         .unwrap_or(text.len());
@@ -73,7 +77,11 @@ fn pair<'t>(text: &'t str, builder: &mut LabelsBuilder) -> Result<&'t str, Strin
     Ok(value_text.get(length..).unwrap_or(""))
 }
 
-fn points(text: &str) -> Result<Vec<Point>, String> {
+/// The points of a line, behind its labels: `1 2+3x4 _ stale`.
+///
+/// # Errors
+/// When one is not written so, or there are too many.
+pub fn points(text: &str) -> Result<Vec<Point>, String> {
     let mut points = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
