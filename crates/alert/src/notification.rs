@@ -102,6 +102,27 @@ pub struct Message {
 impl Message {
     /// Most alerts that a message holds; the rest is a number.
     pub const ALERTS_MAX: usize = 50;
+
+    /// One that says nothing but that it came.
+    #[must_use]
+    pub fn test(now_millis: i64) -> Self {
+        Self {
+            kind: Kind::Test,
+            incident: "test".to_owned(),
+            level: Level::Low,
+            title: "someone tries whether you can be reached".to_owned(),
+            opened_millis: now_millis,
+            at_millis: now_millis,
+            alerts: Vec::new(),
+            alerts_total: 0,
+            common_labels: BTreeMap::new(),
+            common_annotations: BTreeMap::new(),
+            group_labels: BTreeMap::new(),
+            runbook: None,
+            suppressed_total: 0,
+            sample_millis: None,
+        }
+    }
 }
 
 /// How far a notification came.

@@ -54,3 +54,31 @@ pub struct Transition {
     /// When the newest sample behind it was taken, where that is known.
     pub sample_millis: Option<i64>,
 }
+
+impl Transition {
+    /// Whether it is the beginning of a firing alert.
+    #[must_use]
+    pub fn begins_to_fire(&self) -> bool {
+        self.to == State::Firing && self.from != State::Firing
+    }
+
+    /// It as one line: time, rule, labels, from, to and value. Two runs that found the same give the same
+    /// lines.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let labels: Vec<String> = self
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value:?}"))
+            .collect();
+        format!(
+            "{} {} {{{}}} {} -> {} {}",
+            self.at_millis,
+            self.rule,
+            labels.join(","),
+            self.from.as_str(),
+            self.to.as_str(),
+            self.value
+        )
+    }
+}

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod alerting;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,10 @@ use clap_complete::Shell;
 
 use crate::times::{self, Moment};
 use crate::watch::Sort;
+use alerting::{
+    AckArgs, AlertsArgs, IncidentCommand, IncidentsArgs, NoteArgs, NotifyCommand, RulesArgs,
+    SilenceCommand, VerdictArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +24,8 @@ Examples:
   vedette query --start -1h 'rate(node_cpu_seconds_total{mode=\"idle\"}[5m])'
   vedette query --format json --time 2026-01-31T12:00:00Z up
   vedette ca init && vedette ca issue node-1     certificates for agents and their coordinator
+  vedette incidents                              what is wrong, and who sees to it
+  vedette ack abcd-7 --for 30m                   I see to it
   vedette gaps --start -1d node-1                which minutes of a node are there, and why not
   vedette doctor                                 what is wrong, and how to mend it
   source <(vedette completions bash)
@@ -86,6 +94,27 @@ pub(crate) enum Command {
     Gaps(GapsArgs),
     /// List what was done and what was refused, by whom, newest first
     Audit(AuditArgs),
+    /// List the alerts that fire
+    Alerts(AlertsArgs),
+    /// List the incidents that are not over, or show one
+    Incidents(IncidentsArgs),
+    /// List the rules in force, and how good they were
+    Rules(RulesArgs),
+    /// Say that you see to an incident: nobody else is told meanwhile
+    Ack(AckArgs),
+    /// End an incident, whatever fires
+    Resolve(NoteArgs),
+    /// Say what an incident was in the end
+    Verdict(VerdictArgs),
+    /// Assign, reopen, escalate, merge or split an incident
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// Tell nobody of some alerts for a time
+    #[command(subcommand)]
+    Silence(SilenceCommand),
+    /// Try whether someone can be reached
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Make an authority of your own, and certificates for the coordinator and its callers
     #[command(subcommand)]
     Ca(CaCommand),

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tonic::{Code, Request, Status};
 use wire::client::{Connection as Way, Credentials, Token};
 use wire::proto::admin_service_client::AdminServiceClient;
+use wire::proto::alert_service_client::AlertServiceClient;
+use wire::proto::duty_service_client::DutyServiceClient;
 use wire::proto::fleet_service_client::FleetServiceClient;
 use wire::proto::query_service_client::QueryServiceClient;
 
@@ -84,6 +86,16 @@ impl Coordinator {
         AdminServiceClient::new(self.way()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
     }
 
+    /// What is known of alerts.
+    pub(crate) fn alerts(&self) -> AlertServiceClient<Way> {
+        AlertServiceClient::new(self.way()).max_decoding_message_size(FLEET_BYTES_MAX)
+    }
+
+    /// What those on duty do.
+    pub(crate) fn duty(&self) -> DutyServiceClient<Way> {
+        DutyServiceClient::new(self.way()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
+    }
+
     /// A request that tells the coordinator how long we wait.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -101,6 +113,14 @@ impl Coordinator {
             Ok(Err(status)) => Err(self.error(&status)),
             Err(_elapsed) => Err(self.too_slow()),
         }
+    }
+
+    /// Waits for the next of a stream, for as long as it takes.
+    pub(crate) async fn hear<T>(
+        &self,
+        next: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, AskError> {
+        next.await.map_err(|status| self.error(&status))
     }
 
     fn too_slow(&self) -> AskError {
@@ -133,7 +153,10 @@ impl Coordinator {
                  or --cert and --key"
             ),
             Code::PermissionDenied => format!("the coordinator at {url} refuses: {message}"),
-            Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted => message.to_owned(),
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::FailedPrecondition
+            | Code::ResourceExhausted => message.to_owned(),
             Code::Unimplemented => format!(
                 "the coordinator at {url} does not know this question: is it an older version, or \
                  something else?"

@@ -1,5 +1,6 @@
 //! `vedette`: the command line of a fleet's monitor.
 
+mod alerts;
 mod answer;
 mod args;
 mod audit;
@@ -7,6 +8,7 @@ mod ca;
 mod client;
 mod demo;
 mod doctor;
+mod duty;
 mod fleet;
 mod gaps;
 mod number;
@@ -60,6 +62,15 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Events(events) => fleet::events(&coordinator()?, &events).await?,
         Command::Gaps(gaps) => gaps::run(&coordinator()?, &gaps).await?,
         Command::Audit(audit) => audit::run(&coordinator()?, &audit).await?,
+        Command::Alerts(args) => alerts::alerts(&coordinator()?, args).await?,
+        Command::Incidents(args) => alerts::incidents(&coordinator()?, args).await?,
+        Command::Rules(args) => alerts::rules(&coordinator()?, args).await?,
+        Command::Ack(args) => duty::acknowledge(&coordinator()?, args).await?,
+        Command::Resolve(args) => duty::resolve(&coordinator()?, args).await?,
+        Command::Verdict(args) => duty::judge(&coordinator()?, args).await?,
+        Command::Incident(command) => duty::incident(&coordinator()?, command).await?,
+        Command::Silence(command) => duty::silence(&coordinator()?, command).await?,
+        Command::Notify(command) => duty::notify(&coordinator()?, command).await?,
         Command::Ca(command) => ca::run(&command)?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,

@@ -1,5 +1,7 @@
 //! What can be set. `deploy/config/coordinator.toml` is the documentation of every key.
 
+mod alerting;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Files;
 use crate::net::TlsFiles;
+
+pub use alerting::AlertingConfig;
 
 /// The coordinator's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,12 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// What questions may cost.
     pub query: QueryConfig,
+    /// What is watched, and when people are told.
+    pub alerting: AlertingConfig,
+    /// How words leave the house.
+    pub notify: notify::Config,
+    /// Who is told, by the names that ladders use.
+    pub receivers: notify::Receivers,
 }
 
 impl Default for Config {
@@ -50,6 +60,9 @@ impl Default for Config {
             store: StoreConfig::default(),
             ingest: IngestConfig::default(),
             query: QueryConfig::default(),
+            alerting: AlertingConfig::default(),
+            notify: notify::Config::default(),
+            receivers: notify::Receivers::default(),
         }
     }
 }
@@ -349,7 +362,8 @@ impl Config {
             "query.timeout",
             "is 0",
         )?;
-        at_least(self.query.listing_max > 0, "query.listing_max", "is 0")
+        at_least(self.query.listing_max > 0, "query.listing_max", "is 0")?;
+        self.alerting.validate()
     }
 }
 

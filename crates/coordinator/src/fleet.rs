@@ -192,7 +192,12 @@ impl Fleet {
         self.store.put_state(SPACE, rows)
     }
 
-    fn list(&self) -> Vec<proto::Node> {
+    /// The agents that were ever seen.
+    pub(crate) fn agents(&self) -> Vec<AgentId> {
+        self.lock().nodes.keys().cloned().collect()
+    }
+
+    pub(crate) fn list(&self) -> Vec<proto::Node> {
         let state = self.lock();
         state
             .nodes

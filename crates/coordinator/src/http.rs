@@ -6,11 +6,13 @@
 //! known to lack something says `"isPartial":true` besides its warnings.
 
 mod admin;
+mod alerts;
 mod ask;
 mod failed;
 mod guard;
 mod json;
 mod listing;
+mod outside;
 mod params;
 mod reply;
 mod serve;
@@ -32,6 +34,7 @@ use store::Store;
 use tokio::sync::watch;
 
 use crate::access::{Access, Need};
+use crate::alerting::Office;
 use crate::config::Config;
 use crate::families::Families;
 use crate::fleet::FleetApi;
@@ -62,6 +65,8 @@ pub struct Http {
     pub clock: SharedClock,
     /// What metrics mean.
     pub families: Families,
+    /// What is known of alerts.
+    pub office: Office,
     /// Who takes remote writes.
     pub write: RemoteWrite,
 }
@@ -90,12 +95,16 @@ impl Http {
             "/api/v1/write",
             post(write::write).layer(DefaultBodyLimit::max(write::BODY_BYTES_MAX)),
         );
+        let outside = Router::new().route(
+            "/api/v2/alerts",
+            post(outside::alerts).layer(DefaultBodyLimit::max(outside::BODY_BYTES_MAX)),
+        );
         Router::new()
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
             .merge(guarded(Need::Read, read))
             .merge(guarded(Need::Operate, operate))
-            .merge(guarded(Need::RemoteWrite, write))
+            .merge(guarded(Need::RemoteWrite, write.merge(outside)))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self)
@@ -115,6 +124,8 @@ fn api() -> Router<Http> {
         .route("/labels", get(listing::labels).post(listing::labels))
         .route("/label/{name}/values", get(listing::values))
         .route("/metadata", get(listing::metadata))
+        .route("/rules", get(alerts::rules))
+        .route("/alerts", get(alerts::alerts))
         .route("/targets", get(status::targets))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
@@ -141,7 +152,8 @@ async fn index() -> &'static str {
      /-/ready      whether it takes work\n\
      /-/flush      POST: writes the samples in memory as chunks\n\
      /-/compact    POST: merges all small runs of chunks\n\
-     /api/v1       the HTTP API of Prometheus, and its remote write\n"
+     /api/v1       the HTTP API of Prometheus, and its remote write\n\
+     /api/v2/alerts  POST: takes alerts as Alertmanager does\n"
 }
 
 async fn metrics(State(http): State<Http>) -> Response {

@@ -9,11 +9,13 @@
 //! - [`upkeep`]: flushing the head and dropping old days, on time;
 //! - [`fleet`]: who is there; [`events`]: what happened on the nodes;
 //! - [`query`]: questions and their gRPC face; [`http`]: health, metrics and the Prometheus API;
+//! - [`alerting`]: rules, incidents and those who are told;
 //! - [`admin`]: what operators see of the coordinator itself;
 //! - [`run`]: all of it together, from start to drain.
 
 pub mod access;
 pub mod admin;
+pub mod alerting;
 pub mod config;
 pub mod coverage;
 pub mod events;

@@ -19,12 +19,15 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use wire::health::health_server::HealthServer;
 use wire::proto::admin_service_server::AdminServiceServer;
+use wire::proto::alert_service_server::AlertServiceServer;
+use wire::proto::duty_service_server::DutyServiceServer;
 use wire::proto::fleet_service_server::FleetServiceServer;
 use wire::proto::ingest_service_server::IngestServiceServer;
 use wire::proto::query_service_server::QueryServiceServer;
 
 use crate::access::{Access, Audit, FileError, Guard, Need};
 use crate::admin::AdminApi;
+use crate::alerting::{AlertApi, DutyApi, Ground, Office, OfficeError};
 use crate::config::Config;
 use crate::events::Events;
 use crate::families::Families;
@@ -95,6 +98,9 @@ pub enum Error {
     /// It cannot be told who is let in.
     #[error(transparent)]
     Access(#[from] FileError),
+    /// Alerting cannot do what the configuration says.
+    #[error("starting alerting")]
+    Alerting(#[from] OfficeError),
     /// The reflection service refused our own contract.
     #[error("building the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -108,6 +114,7 @@ impl Error {
             Self::DataDir { .. } | Self::Reflection(_) | Self::Tls(_) | Self::Access(_) => false,
             Self::Database { .. } | Self::Listen { .. } => true,
             Self::Store(source) => source.is_retryable(),
+            Self::Alerting(source) => source.is_retryable(),
         }
     }
 }
@@ -179,8 +186,24 @@ pub async fn start(
         Arc::clone(&metrics),
         Arc::clone(&clock),
     );
+    let office = Office::start(Ground {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        fleet: fleet.clone(),
+        config: receiver.clone(),
+        registry: metrics.registry.clone(),
+        clock: Arc::clone(&clock),
+        shutdown: shutdown.clone(),
+    })
+    .await?;
+    let duty = DutyApi {
+        office: office.clone(),
+        access: access.clone(),
+        clock: Arc::clone(&clock),
+    };
     let pages = Http {
         access: access.clone(),
+        office: office.clone(),
         store: Arc::clone(&store),
         metrics: Arc::clone(&metrics),
         shutdown: shutdown.clone(),
@@ -206,6 +229,8 @@ pub async fn start(
         fleet: FleetApi(fleet),
         query: QueryApi(questions),
         admin: AdminApi(Arc::clone(&store)),
+        alerts: AlertApi { office },
+        duty,
         access,
     };
     let accept = |listener, alpn| net::accept(listener, tls.clone(), alpn, Arc::clone(&metrics));
@@ -301,6 +326,8 @@ struct Services {
     fleet: FleetApi,
     query: QueryApi,
     admin: AdminApi,
+    alerts: AlertApi,
+    duty: DutyApi,
     access: Access,
 }
 
@@ -328,6 +355,8 @@ fn serve_grpc(
         QueryServiceServer::<QueryApi>::NAME,
         FleetServiceServer::<FleetApi>::NAME,
         AdminServiceServer::<AdminApi>::NAME,
+        AlertServiceServer::<AlertApi>::NAME,
+        DutyServiceServer::<DutyApi>::NAME,
     ]);
     let health_service = HealthServer::new(health.clone());
     let reflection = tonic_reflection::server::Builder::configure()
@@ -349,6 +378,10 @@ fn serve_grpc(
     let fleet = InterceptedService::new(fleet, guard(Need::Read, "fleet"));
     let admin = AdminServiceServer::new(services.admin).max_decoding_message_size(max);
     let admin = InterceptedService::new(admin, guard(Need::Operate, "admin"));
+    let alerts = AlertServiceServer::new(services.alerts).max_decoding_message_size(max);
+    let alerts = InterceptedService::new(alerts, guard(Need::Read, "alerts"));
+    let duty = DutyServiceServer::new(services.duty).max_decoding_message_size(max);
+    let duty = InterceptedService::new(duty, guard(Need::Operate, "duty"));
     let draining = shutdown.clone();
     let drained = shutdown.clone();
     let serving = async move {
@@ -358,7 +391,9 @@ fn serve_grpc(
             .add_service(ingest)
             .add_service(query)
             .add_service(fleet)
-            .add_service(admin);
+            .add_service(admin)
+            .add_service(alerts)
+            .add_service(duty);
         let incoming = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
         let served = server.serve_with_incoming_shutdown(incoming, async move {
             draining.draining().await;

@@ -336,7 +336,7 @@ fn example_words(kind: alert::Kind) -> Words {
     )
 }
 
-fn example_kinds() -> [alert::Kind; 7] {
+fn example_kinds() -> [alert::Kind; 8] {
     use alert::Kind;
     [
         Kind::Trigger,
@@ -349,6 +349,7 @@ fn example_kinds() -> [alert::Kind; 7] {
             by: "ada".to_owned(),
         },
         Kind::Resolve,
+        Kind::Digest { words: 3 },
         Kind::Test,
     ]
 }

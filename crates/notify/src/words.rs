@@ -110,9 +110,12 @@ impl Words {
         let (by, rung) = match &message.kind {
             Kind::Acknowledge { by } => (Some(name(by)), None),
             Kind::Escalate { rung } => (None, Some(name(rung))),
-            Kind::Trigger | Kind::Update | Kind::Remind | Kind::Resolve | Kind::Test => {
-                (None, None)
-            }
+            Kind::Trigger
+            | Kind::Update
+            | Kind::Remind
+            | Kind::Resolve
+            | Kind::Digest { .. }
+            | Kind::Test => (None, None),
         };
         let badge = badge(message);
         let total = message.alerts_total.max(message.alerts.len());
@@ -269,6 +272,7 @@ pub(crate) fn kind(kind: &Kind) -> &'static str {
         Kind::Escalate { .. } => "escalate",
         Kind::Acknowledge { .. } => "acknowledge",
         Kind::Resolve => "resolve",
+        Kind::Digest { .. } => "digest",
         Kind::Test => "test",
     }
 }
@@ -280,13 +284,18 @@ fn badge(message: &Message) -> String {
         }
         Kind::Acknowledge { .. } => "[ACKNOWLEDGED]".to_owned(),
         Kind::Resolve => "[RESOLVED]".to_owned(),
+        Kind::Digest { .. } => "[DIGEST]".to_owned(),
         Kind::Test => "[TEST]".to_owned(),
     }
 }
 
 fn prefix(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Trigger | Kind::Acknowledge { .. } | Kind::Resolve | Kind::Test => "",
+        Kind::Trigger
+        | Kind::Acknowledge { .. }
+        | Kind::Resolve
+        | Kind::Digest { .. }
+        | Kind::Test => "",
         Kind::Update => "update: ",
         Kind::Remind => "reminder: ",
         Kind::Escalate { .. } => "escalated: ",
@@ -304,6 +313,7 @@ fn lead(message: &Message) -> String {
         }
         Kind::Acknowledge { by } => format!("acknowledged by {} after {age}", name(by)),
         Kind::Resolve => format!("resolved after {age}"),
+        Kind::Digest { words } => format!("{words} words that could wait, in one"),
         Kind::Test => "this is a test: nothing happened".to_owned(),
     }
 }

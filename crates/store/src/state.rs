@@ -22,12 +22,29 @@ impl Store {
     /// # Errors
     /// When the write failed; then the store takes nothing more until it is opened again.
     pub fn put_state(&self, space: u8, rows: Vec<StateRow>) -> Result<(), Error> {
+        let rows = rows.into_iter().map(|row| (row.key, Some(row.value)));
+        self.change_state(space, rows)
+    }
+
+    /// Writes rows of one space and removes those without a value, all of it or nothing, synced.
+    ///
+    /// # Errors
+    /// As [`Store::put_state`].
+    pub fn change_state(
+        &self,
+        space: u8,
+        rows: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+    ) -> Result<(), Error> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(Error::Poisoned);
         }
         let mut batch = Batch::default();
-        for row in rows {
-            batch.put(Family::State, keys::state(space, &row.key), row.value);
+        for (key, value) in rows {
+            let key = keys::state(space, &key);
+            match value {
+                Some(value) => batch.put(Family::State, key, value),
+                None => batch.delete(Family::State, key),
+            }
         }
         self.engine
             .write(batch, Durability::Synced)

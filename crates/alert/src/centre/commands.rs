@@ -447,13 +447,11 @@ impl Centre {
 
     fn test(&mut self, target: Target, by: &str, now_millis: i64) -> String {
         let id = self.other_id("test");
-        let incident = Incident::new(
-            id.clone(),
-            format!("{by} tries whether you can be reached"),
-            spec::Level::Low,
-            now_millis,
-        );
-        let message: Message = self.message(&incident, Kind::Test, now_millis);
+        let message = Message {
+            incident: id.clone(),
+            title: format!("{by} tries whether you can be reached"),
+            ..Message::test(now_millis)
+        };
         self.queue(id.clone(), target, message, now_millis);
         id
     }

@@ -78,6 +78,12 @@ impl Centre {
         key(HISTORY, &format!("{incident}/"))
     }
 
+    /// The key of a notification that is taken or given up.
+    #[must_use]
+    pub fn history_key(id: &str) -> Vec<u8> {
+        key(HISTORY, id)
+    }
+
     /// The rows that have changed since they were asked for last. Write all or none, before anything is
     /// done that follows from them.
     pub fn changes(&mut self) -> Vec<Change> {

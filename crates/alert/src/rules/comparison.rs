@@ -57,6 +57,16 @@ fn constant(expr: &Expr) -> Option<f64> {
 }
 
 impl Comparison<'_> {
+    /// The same comparison with another number, as text.
+    pub(super) fn with(&self, number: f64) -> String {
+        let op = self.op.as_str();
+        if self.is_flipped {
+            format!("{number} {op} ({})", self.of)
+        } else {
+            format!("({}) {op} {number}", self.of)
+        }
+    }
+
     /// Whether it holds for a value, as PromQL filters.
     #[expect(clippy::float_cmp, reason = "PromQL compares floats exactly")]
     pub(super) fn holds(&self, value: f64) -> bool {

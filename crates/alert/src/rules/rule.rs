@@ -6,6 +6,7 @@ use query::Expr;
 use series::Labels;
 use spec::Level;
 
+use super::comparison;
 use super::life::Timing;
 use crate::template::Template;
 
@@ -95,9 +96,49 @@ impl Alerting {
 }
 
 impl Rule {
+    /// Makes it compare with another number; `false` where it is no comparison with a number.
+    pub fn set_threshold(&mut self, number: f64) -> bool {
+        let Some(text) = comparison::split(&self.expr).map(|it| it.with(number)) else {
+            return false;
+        };
+        let Ok(expr) = query::parse(&text) else {
+            return false;
+        };
+        self.expr = expr;
+        self.text = text;
+        true
+    }
+
+    /// Makes its condition have to hold for so many milliseconds; `false` for a recording rule.
+    pub fn set_for(&mut self, millis: i64) -> bool {
+        let Kind::Alerting(alerting) = &mut self.kind else {
+            return false;
+        };
+        alerting.timing.hold_millis = millis.max(0);
+        true
+    }
+
     /// Whether it makes alerts.
     #[must_use]
     pub fn is_alerting(&self) -> bool {
         matches!(self.kind, Kind::Alerting(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::RuleFile;
+
+    #[test]
+    fn other_thresholds_and_times_can_be_tried() {
+        let text = "groups: [{name: g, rules: [{alert: A, expr: 'sum by (n) (x) > 2', for: 1m},\
+                    {alert: B, expr: '5 < x'}, {record: r, expr: 'x * 2'}]}]";
+        let mut file = RuleFile::parse("f", text).unwrap();
+        let rules = &mut file.groups[0].rules;
+        let set: Vec<bool> = rules.iter_mut().map(|it| it.set_threshold(0.5)).collect();
+        assert_eq!(set, [true, true, false]);
+        assert_eq!(rules[0].text, "(sum by (n) (x)) > 0.5");
+        assert_eq!(rules[1].text, "0.5 < (x)");
+        assert!(rules[0].set_for(300_000) && !rules[2].set_for(1));
     }
 }

@@ -126,6 +126,30 @@ impl Json {
         self.raw(duration.as_secs_f64());
     }
 
+    /// A number; what is not finite is 0, since JSON has no other.
+    pub(super) fn number(&mut self, number: f64) {
+        self.separate();
+        self.raw(if number.is_finite() { number } else { 0.0 });
+    }
+
+    /// A time as Go writes it; the zero time when there is none.
+    pub(super) fn time(&mut self, millis: i64) {
+        let at = jiff::Timestamp::from_millisecond(millis);
+        match at {
+            Ok(at) if millis != 0 => self.string(&at.to_string()),
+            _ => self.string("0001-01-01T00:00:00Z"),
+        }
+    }
+
+    /// Names and values as an object.
+    pub(super) fn pairs(&mut self, pairs: &std::collections::BTreeMap<String, String>) {
+        self.object(|json| {
+            for (name, value) in pairs {
+                json.key(name).string(value);
+            }
+        });
+    }
+
     /// A time in seconds.
     pub(super) fn timestamp(&mut self, millis: i64) {
         self.separate();

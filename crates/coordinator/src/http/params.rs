@@ -214,7 +214,7 @@ fn unescape(text: &str) -> Result<String, Failed> {
 }
 
 /// Unix seconds with an optional fraction, or RFC 3339.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let none = || format!("cannot parse {text:?} to a valid timestamp");
     if let Ok(seconds) = text.parse::<f64>() {
         return if seconds.is_finite() {

@@ -27,9 +27,12 @@ pub(crate) fn event(
     rendering: &mut Rendering<'_>,
 ) -> Value {
     let action = match message.kind {
-        Kind::Trigger | Kind::Update | Kind::Remind | Kind::Escalate { .. } | Kind::Test => {
-            "trigger"
-        }
+        Kind::Trigger
+        | Kind::Update
+        | Kind::Remind
+        | Kind::Escalate { .. }
+        | Kind::Digest { .. }
+        | Kind::Test => "trigger",
         Kind::Acknowledge { .. } => "acknowledge",
         Kind::Resolve => "resolve",
     };

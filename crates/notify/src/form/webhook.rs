@@ -42,7 +42,12 @@ fn payload(
     match &message.kind {
         Kind::Acknowledge { by } => about["by"] = json!(by),
         Kind::Escalate { rung } => about["rung"] = json!(rung),
-        Kind::Trigger | Kind::Update | Kind::Remind | Kind::Resolve | Kind::Test => {}
+        Kind::Trigger
+        | Kind::Update
+        | Kind::Remind
+        | Kind::Resolve
+        | Kind::Digest { .. }
+        | Kind::Test => {}
     }
     json!({
         "version": "4",

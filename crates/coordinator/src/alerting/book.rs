@@ -1,0 +1,246 @@
+//! Which rules are in force, and who is told: from rule files, the specification and the configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alert::rules::{FILE_BYTES_MAX, Kind, LoadError, RuleFile, Settings, check_dependencies};
+use alert::{Inhibition, Routes, Target};
+use serde::{Deserialize, Serialize};
+use spec::{NeedKind, Plan, Text};
+
+use crate::config::Config;
+
+/// Most rule files.
+const FILES_MAX: usize = 10_000;
+/// What the rules of the specification and those that come with it are said to be from.
+const SPECIFICATION: &str = "specification";
+
+/// A text of the specification, as it was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// What it is called.
+    pub name: String,
+    /// YAML or JSON.
+    pub text: String,
+}
+
+/// Why there is no book.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// A rule file cannot be read.
+    #[error("reading rules from {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There are too many rule files, or one is too large.
+    #[error("{} is too much: {what}", path.display())]
+    TooMuch {
+        /// Where.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+    },
+    /// Rules cannot be used.
+    #[error("{}", lines(.0))]
+    Rules(Vec<LoadError>),
+    /// Documents cannot be used.
+    #[error("{}", lines(.0))]
+    Documents(Vec<spec::Problem>),
+    /// A way to reach someone is none.
+    #[error("alerting.{key}: {why}")]
+    Address {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+fn lines<T: std::fmt::Display>(problems: &[T]) -> String {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    problems.join("\n")
+}
+
+/// Which rules are in force, and who is told.
+#[derive(Debug)]
+pub struct Book {
+    /// The rules, by what they are from.
+    pub files: Vec<RuleFile>,
+    /// What all groups share.
+    pub settings: Arc<Settings>,
+    /// Whom to tell, when, and what explains what.
+    pub routes: Routes,
+    /// What the documents ask for.
+    pub plan: Plan,
+    /// What the configuration does not have and the documents need.
+    pub missing: Vec<String>,
+}
+
+impl Book {
+    /// Reads all of it. It blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what is in one cannot be used.
+    pub fn read(config: &Config, documents: &[Document]) -> Result<Self, BookError> {
+        let mut plan = plan(documents)?;
+        if !config.alerting.stock_rules {
+            plan.rules.retain(|rule| !rule.path.ends_with(".yml"));
+        }
+        let own = RuleFile::parse(SPECIFICATION, &plan.rule_file());
+        let mut files = vec![own.map_err(BookError::Rules)?];
+        for path in rule_files(&config.alerting.rules)? {
+            let text = read(&path)?;
+            let file = RuleFile::parse(&path.display().to_string(), &text);
+            files.push(file.map_err(BookError::Rules)?);
+        }
+        check_dependencies(&files).map_err(BookError::Rules)?;
+        for (channel, addresses) in &config.alerting.addresses {
+            let known = plan.policy.addresses.entry(*channel).or_default();
+            for address in addresses {
+                if !known.contains(address) {
+                    known.push(address.clone());
+                }
+            }
+        }
+        let missing = missing(&plan, config);
+        let routes = routes(&plan, &files, config)?;
+        Ok(Self {
+            settings: Arc::new(settings(config, &plan)),
+            files,
+            routes,
+            plan,
+            missing,
+        })
+    }
+}
+
+fn plan(documents: &[Document]) -> Result<Plan, BookError> {
+    let texts = documents.iter().map(|document| Text {
+        name: &document.name,
+        body: &document.text,
+    });
+    spec::load(&texts.collect::<Vec<_>>()).map_err(BookError::Documents)
+}
+
+fn settings(config: &Config, plan: &Plan) -> Settings {
+    let millis = series::time::duration_millis;
+    Settings {
+        interval_millis: millis(config.alerting.interval.as_duration()),
+        query_offset_millis: millis(config.alerting.query_offset.as_duration()),
+        external_labels: config.alerting.external_labels.clone(),
+        external_url: config.alerting.external_url.clone(),
+        conditions: plan.policy.conditions.clone(),
+    }
+}
+
+/// The files that some paths stand for: folders for the rule files in them, in order of their names.
+fn rule_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, BookError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let failed = |source| BookError::Read {
+            path: path.clone(),
+            source,
+        };
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut found = BTreeSet::new();
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let file = entry.map_err(failed)?.path();
+            let is_rules = file
+                .extension()
+                .is_some_and(|it| it == "yml" || it == "yaml");
+            if is_rules && file.is_file() {
+                found.insert(file);
+            }
+        }
+        files.extend(found);
+        if files.len() > FILES_MAX {
+            return Err(BookError::TooMuch {
+                path: path.clone(),
+                what: "more than 10,000 rule files",
+            });
+        }
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String, BookError> {
+    let failed = |source| BookError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > FILE_BYTES_MAX as u64 {
+        return Err(BookError::TooMuch {
+            path: path.to_owned(),
+            what: "a rule file has 8 MiB at most",
+        });
+    }
+    std::fs::read_to_string(path).map_err(failed)
+}
+
+/// What documents need and the configuration does not have.
+fn missing(plan: &Plan, config: &Config) -> Vec<String> {
+    let mut missing = Vec::new();
+    for need in &plan.needs {
+        let (is_there, add) = match &need.kind {
+            NeedKind::Receiver(name) => (
+                config.receivers.get(name).is_some(),
+                format!("add {name} to [receivers], with the addresses of who that is"),
+            ),
+            NeedKind::Addresses(channel) => (
+                plan.policy
+                    .addresses
+                    .get(channel)
+                    .is_some_and(|known| !known.is_empty()),
+                format!("add {} to [alerting.addresses]", channel.as_str()),
+            ),
+            // The senders tell of these, since they know what is configured.
+            NeedKind::Service(..) | NeedKind::Template(..) => continue,
+        };
+        if !is_there {
+            missing.push(format!("{}: {add}", need.path));
+        }
+    }
+    missing
+}
+
+fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, BookError> {
+    let receivers = config.receivers.iter();
+    let receivers: BTreeMap<String, Vec<Target>> = receivers
+        .map(|(name, targets)| (name.to_owned(), targets.to_vec()))
+        .collect();
+    let fallback = config.alerting.fallback.iter().map(|text| {
+        notify::parse(text).map_err(|error| BookError::Address {
+            key: "fallback",
+            why: error.to_string(),
+        })
+    });
+    let mut dependencies = BTreeSet::new();
+    let groups = files.iter().flat_map(|file| &file.groups);
+    for rule in groups.flat_map(|group| &group.rules) {
+        if let Kind::Alerting(alerting) = &rule.kind {
+            for parent in &alerting.depends_on {
+                dependencies.insert((parent.clone(), rule.name.clone()));
+            }
+        }
+    }
+    let dependencies = dependencies.iter();
+    Ok(Routes {
+        policy: plan.policy.clone(),
+        receivers,
+        fallback: fallback.collect::<Result<_, _>>()?,
+        inhibitions: dependencies
+            .map(|(parent, child)| Inhibition::dependency(parent, child))
+            .collect(),
+        timing: config.alerting.timing(),
+        spare_readers: plan.fatigue.is_some(),
+    })
+}

@@ -1,0 +1,472 @@
+//! The task that owns the state between rules and people.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alert::centre::{Change, Command, CommandError, OutsideAlert};
+use alert::{Centre, Delivery, Notification, Routes, Status, Transition};
+use daemon::blocking;
+use daemon::chain;
+use daemon::clock::SharedClock;
+use daemon::shutdown::Shutdown;
+use store::Store;
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+
+use super::metrics::AlertingMetrics;
+
+/// State space of alerts, incidents, silences, notifications and the states of rules. Never reused for
+/// anything else.
+pub(super) const SPACE: u8 = 10;
+/// Orders that may wait for the desk; whoever has more waits.
+const ORDERS_MAX: usize = 1024;
+/// Notifications that are under way at a time.
+const UNDER_WAY_MAX: usize = 64;
+/// Incidents that may have changed before a slow watcher is told that it missed some.
+const CHANGED_MAX: usize = 1024;
+/// Longest time between two looks at what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long the end waits for providers to answer.
+const HEAR_OUT: Duration = Duration::from_secs(10);
+/// Rows read at a time at the start.
+const READ_MAX: usize = 1_000_000;
+
+/// Carries notifications to providers.
+pub trait Carrier: Send + Sync + 'static {
+    /// Hands one over and says what came of it.
+    fn carry<'a>(
+        &'a self,
+        notification: &'a Notification,
+    ) -> Pin<Box<dyn Future<Output = Delivery> + Send + 'a>>;
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// It cannot be done.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// It could not be made durable; nothing was done.
+    #[error("writing what is known of alerts")]
+    Store(#[from] store::Error),
+    /// The process goes down.
+    #[error("shutting down")]
+    Stopped,
+    /// The routes cannot be used.
+    #[error(transparent)]
+    Routes(#[from] alert::ConditionError),
+}
+
+/// What someone wants of the desk.
+enum Order {
+    Take {
+        transitions: Vec<Transition>,
+        rows: Vec<Change>,
+        done: oneshot::Sender<Result<(), DeskError>>,
+    },
+    Settle {
+        firing: Vec<Transition>,
+        rows: Vec<Change>,
+        done: oneshot::Sender<Result<(), DeskError>>,
+    },
+    Outside {
+        alerts: Vec<OutsideAlert>,
+        done: oneshot::Sender<Result<(), DeskError>>,
+    },
+    Act {
+        by: String,
+        command: Command,
+        done: oneshot::Sender<Result<String, DeskError>>,
+    },
+    Reroute {
+        routes: Box<Routes>,
+        done: oneshot::Sender<Result<(), DeskError>>,
+    },
+    Look(Box<dyn FnOnce(&Centre) + Send>),
+    Delivered {
+        notification: Box<Notification>,
+        delivery: Delivery,
+    },
+}
+
+/// A handle to the desk. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    orders: mpsc::Sender<Order>,
+    changed: broadcast::Sender<String>,
+    store: Arc<Store>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+/// Reads what an earlier life has kept.
+fn restore(centre: &mut Centre, store: &Store) -> Result<(), store::Error> {
+    let mut rows = Vec::new();
+    for prefix in Centre::PREFIXES {
+        let found = store.scan_state_under(SPACE, prefix, READ_MAX)?;
+        rows.extend(found.into_iter().map(|row| (row.key, row.value)));
+    }
+    for damaged in centre.restore(rows) {
+        tracing::error!(
+            key = %String::from_utf8_lossy(&damaged.key),
+            reason = damaged.reason,
+            "a row of alerting cannot be read; left where it is"
+        );
+    }
+    Ok(())
+}
+
+impl Desk {
+    /// Takes up what `store` has of an earlier life and begins to work by `routes`.
+    ///
+    /// # Errors
+    /// When the rows cannot be read or the routes not be used.
+    pub fn start(
+        store: Arc<Store>,
+        routes: Routes,
+        carrier: Arc<dyn Carrier>,
+        metrics: Arc<AlertingMetrics>,
+        clock: SharedClock,
+        shutdown: &Shutdown,
+    ) -> Result<Self, DeskError> {
+        let prefix = prefix(&store)?;
+        let mut centre = Centre::new(&prefix, routes)?;
+        restore(&mut centre, &store)?;
+        let (orders, queue) = mpsc::channel(ORDERS_MAX);
+        let (changed, _) = broadcast::channel(CHANGED_MAX);
+        let desk = Self {
+            orders,
+            changed: changed.clone(),
+            store: Arc::clone(&store),
+        };
+        let work = Work {
+            centre,
+            store,
+            carrier,
+            metrics,
+            clock,
+            orders: desk.orders.downgrade(),
+            changed,
+            under_way: HashSet::new(),
+            room: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+            shutdown: shutdown.clone(),
+        };
+        drop(shutdown.spawn_essential("alerting", work.run(queue)));
+        Ok(desk)
+    }
+
+    async fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, DeskError>>) -> Order,
+    ) -> Result<T, DeskError> {
+        let (done, answer) = oneshot::channel();
+        let sent = self.orders.send(order(done)).await;
+        sent.map_err(|_gone| DeskError::Stopped)?;
+        answer.await.unwrap_or(Err(DeskError::Stopped))
+    }
+
+    /// Takes what one evaluation found, and the rows of the rules' states with it: all is durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub async fn take(
+        &self,
+        transitions: Vec<Transition>,
+        rows: Vec<Change>,
+    ) -> Result<(), DeskError> {
+        self.order(|done| Order::Take {
+            transitions,
+            rows,
+            done,
+        })
+        .await
+    }
+
+    /// Makes of the rules' alerts exactly these.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub async fn settle(
+        &self,
+        firing: Vec<Transition>,
+        rows: Vec<Change>,
+    ) -> Result<(), DeskError> {
+        self.order(|done| Order::Settle { firing, rows, done })
+            .await
+    }
+
+    /// Takes what another program says.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub async fn outside(&self, alerts: Vec<OutsideAlert>) -> Result<(), DeskError> {
+        self.order(|done| Order::Outside { alerts, done }).await
+    }
+
+    /// Does what a person wants; gives the id of what it was done to or what was made.
+    ///
+    /// # Errors
+    /// When it cannot be done or not be made durable.
+    pub async fn act(&self, by: &str, command: Command) -> Result<String, DeskError> {
+        let by = by.to_owned();
+        self.order(|done| Order::Act { by, command, done }).await
+    }
+
+    /// Goes on by other routes.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub async fn reroute(&self, routes: Routes) -> Result<(), DeskError> {
+        let routes = Box::new(routes);
+        self.order(|done| Order::Reroute { routes, done }).await
+    }
+
+    /// Lets someone look at what is known.
+    ///
+    /// # Errors
+    /// When the process goes down.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Centre) -> T + Send + 'static,
+    ) -> Result<T, DeskError> {
+        self.order(|done| {
+            Order::Look(Box::new(move |centre| {
+                // Whoever asked may be gone.
+                drop(done.send(Ok(look(centre))));
+            }))
+        })
+        .await
+    }
+
+    /// The ids of incidents that something happens to, from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<String> {
+        self.changed.subscribe()
+    }
+
+    /// A notification that was taken or given up, by its id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn finished(&self, id: &str) -> Result<Option<Notification>, store::Error> {
+        let row = self.store.get_state(SPACE, &Centre::history_key(id))?;
+        Ok(row.and_then(|row| serde_json::from_slice(&row).ok()))
+    }
+
+    /// The notifications of an incident that were taken or given up.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn history(&self, incident: &str, limit: usize) -> Result<Vec<Notification>, store::Error> {
+        let prefix = Centre::history_of(incident);
+        let rows = self.store.scan_state_under(SPACE, &prefix, limit)?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .filter_map(|row| serde_json::from_slice(&row.value).ok())
+            .collect())
+    }
+}
+
+/// What ids of incidents begin with here: four letters made once, so that those of two coordinators that
+/// tell the same provider differ.
+fn prefix(store: &Store) -> Result<String, store::Error> {
+    const KEY: &[u8] = b"prefix";
+    if let Some(prefix) = store.get_state(SPACE, KEY)? {
+        return Ok(String::from_utf8_lossy(&prefix).into_owned());
+    }
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), KEY);
+    let letter = |at: u32| char::from(b'a' + (seed >> (8 * at) & 0xff).rem_euclid(26) as u8);
+    let prefix: String = (0..4).map(letter).chain(['-']).collect();
+    let row = (KEY.to_vec(), Some(prefix.clone().into_bytes()));
+    store.change_state(SPACE, [row])?;
+    Ok(prefix)
+}
+
+struct Work {
+    centre: Centre,
+    store: Arc<Store>,
+    carrier: Arc<dyn Carrier>,
+    metrics: Arc<AlertingMetrics>,
+    clock: SharedClock,
+    orders: mpsc::WeakSender<Order>,
+    changed: broadcast::Sender<String>,
+    under_way: HashSet<String>,
+    room: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl Work {
+    async fn run(mut self, mut queue: mpsc::Receiver<Order>) {
+        let now = self.clock.wall_millis();
+        self.centre.tick(now);
+        if let Err(error) = self.keep(Vec::new()).await {
+            tracing::error!(error = chain(&error), "alerting");
+            return;
+        }
+        loop {
+            self.send();
+            self.metrics.show(&self.centre);
+            let order = tokio::select! {
+                order = queue.recv() => order,
+                () = tokio::time::sleep(self.until_due()) => None,
+                () = self.shutdown.draining() => return self.hear_out(queue).await,
+            };
+            let worked = match order {
+                Some(order) => self.carry_out(order).await,
+                None => {
+                    self.centre.tick(self.clock.wall_millis());
+                    self.keep(Vec::new()).await
+                }
+            };
+            if let Err(error) = worked {
+                // What is in memory is ahead of what is kept: nothing may follow from it.
+                tracing::error!(
+                    error = chain(&error),
+                    "alerting stops until the coordinator is started again"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Waits for what is under way, so that it is not sent again in the next life.
+    async fn hear_out(mut self, mut queue: mpsc::Receiver<Order>) {
+        let end = tokio::time::Instant::now() + HEAR_OUT;
+        while !self.under_way.is_empty() {
+            let Ok(Some(order)) = tokio::time::timeout_at(end, queue.recv()).await else {
+                return;
+            };
+            // Whoever wants something else hears that the process goes down.
+            if matches!(order, Order::Delivered { .. }) && self.carry_out(order).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn until_due(&self) -> Duration {
+        let now = self.clock.wall_millis();
+        // One that is under way is not due, whatever its time.
+        let attempts = self.centre.queued();
+        let attempts = attempts.filter(|it| !self.under_way.contains(&it.id));
+        let attempt = attempts
+            .map(|it| it.next_millis)
+            .filter(|at| *at > now)
+            .min();
+        let due = self.centre.next_due().into_iter().chain(attempt).min();
+        let wait = due.map_or(i64::MAX, |due| due.saturating_sub(now)).max(0);
+        Duration::from_millis(wait.cast_unsigned()).min(LOOK_EVERY)
+    }
+
+    async fn carry_out(&mut self, order: Order) -> Result<(), store::Error> {
+        let now = self.clock.wall_millis();
+        let (rows, done) = match order {
+            Order::Look(look) => {
+                look(&self.centre);
+                return Ok(());
+            }
+            Order::Act { by, command, done } => {
+                let outcome = self.centre.command(&by, command, now);
+                let kept = self.keep(Vec::new()).await;
+                drop(done.send(match (outcome, &kept) {
+                    (_, Err(_)) => Err(DeskError::Stopped),
+                    (outcome, Ok(())) => outcome.map_err(DeskError::from),
+                }));
+                return kept;
+            }
+            Order::Delivered {
+                notification,
+                delivery,
+            } => {
+                self.under_way.remove(&notification.id);
+                self.metrics.delivered(&notification, &delivery, now);
+                self.centre.delivered(&notification.id, delivery, now);
+                return self.keep(Vec::new()).await;
+            }
+            Order::Reroute { routes, done } => {
+                let outcome = self.centre.reroute(*routes);
+                drop(done.send(outcome.map_err(DeskError::from)));
+                return Ok(());
+            }
+            Order::Take {
+                transitions,
+                rows,
+                done,
+            } => {
+                self.centre.take(transitions, now);
+                (rows, done)
+            }
+            Order::Settle { firing, rows, done } => {
+                self.centre.settle(firing, now);
+                (rows, done)
+            }
+            Order::Outside { alerts, done } => {
+                self.centre.take_outside(alerts, now);
+                (Vec::new(), done)
+            }
+        };
+        let kept = self.keep(rows).await;
+        drop(done.send(match &kept {
+            Ok(()) => Ok(()),
+            Err(_) => Err(DeskError::Stopped),
+        }));
+        kept
+    }
+
+    /// Makes durable what has changed, and tells who watches.
+    async fn keep(&mut self, mut rows: Vec<Change>) -> Result<(), store::Error> {
+        rows.extend(self.centre.changes());
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let changed: Vec<String> = rows
+            .iter()
+            .filter_map(|row| row.key.strip_prefix(b"i/"))
+            .map(|id| String::from_utf8_lossy(id).into_owned())
+            .collect();
+        let store = Arc::clone(&self.store);
+        let rows = rows.into_iter().map(|row| (row.key, row.value));
+        let rows: Vec<_> = rows.collect();
+        let written = blocking::spawn(move || store.change_state(SPACE, rows)).await;
+        written.unwrap_or(Err(store::Error::Poisoned))?;
+        for id in changed {
+            // Nobody may be watching.
+            drop(self.changed.send(id));
+        }
+        Ok(())
+    }
+
+    /// Sends what is due and not under way.
+    fn send(&mut self) {
+        for notification in self.centre.due(self.clock.wall_millis()) {
+            if self.under_way.contains(&notification.id) || notification.status != Status::Queued {
+                continue;
+            }
+            let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+                return;
+            };
+            let Some(orders) = self.orders.upgrade() else {
+                return;
+            };
+            self.under_way.insert(notification.id.clone());
+            let carrier = Arc::clone(&self.carrier);
+            let task = async move {
+                let delivery = carrier.carry(&notification).await;
+                drop(permit);
+                let order = Order::Delivered {
+                    notification: Box::new(notification),
+                    delivery,
+                };
+                // The desk is gone: it is sent again in the next life, under the same id.
+                drop(orders.send(order).await);
+            };
+            drop(self.shutdown.spawn("notification", task));
+        }
+    }
+}
