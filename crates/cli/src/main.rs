@@ -7,6 +7,7 @@ mod ca;
 mod client;
 mod demo;
 mod doctor;
+mod explain;
 mod fleet;
 mod gaps;
 mod number;
@@ -63,6 +64,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ca(command) => ca::run(&command)?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
+        Command::Explain(explain) => return explain::run(&explain),
         Command::Doctor(doctor) => return doctor::run(&coordinator()?, &doctor).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
