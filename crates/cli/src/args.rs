@@ -28,9 +28,14 @@ Examples:
   vedette ack abcd-7 --for 30m                   I see to it
   vedette gaps --start -1d node-1                which minutes of a node are there, and why not
   vedette doctor                                 what is wrong, and how to mend it
+  vedette explain monitoring.yaml                what each setting of a document does
   source <(vedette completions bash)
 
 Exit codes: 0 done, 1 failed, 2 the command line is wrong.";
+
+const EXPLAIN_CODES: &str = "\
+Exit codes: 0 every setting is in force, 1 some are refused as not built, 2 something is wrong with
+the documents.";
 
 /// Looks into a fleet that Vedette watches.
 #[derive(Debug, Parser)]
@@ -128,6 +133,9 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Say what is wrong, and how to mend it
     Doctor(DoctorArgs),
+    /// Say of each setting of monitoring documents what it does; nothing is asked of a coordinator
+    #[command(after_help = EXPLAIN_CODES)]
+    Explain(ExplainArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell.
@@ -340,6 +348,32 @@ pub(crate) struct DoctorArgs {
     pub(crate) format: ListFormat,
 }
 
+/// How to explain documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people
+    #[default]
+    Table,
+    /// The whole plan, for programs
+    Json,
+    /// The rules, as a Prometheus rule file with keys of our own besides
+    Rules,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// Files with documents, YAML or JSON, one document or several each. They are read together.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A file with `bindings:`, which say what names of metrics stand for.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bindings: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ExplainFormat,
+}
+
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
@@ -410,6 +444,7 @@ mod tests {
             &["top", "--iterations", "0"],
             &["top", "--interval", "0s"],
             &["demo", "--nodes", "0"],
+            &["explain"],
             &["--timeout", "30", "nodes"],
             &["nonsense"],
             &[],

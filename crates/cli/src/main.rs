@@ -9,6 +9,7 @@ mod client;
 mod demo;
 mod doctor;
 mod duty;
+mod explain;
 mod fleet;
 mod gaps;
 mod number;
@@ -74,6 +75,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ca(command) => ca::run(&command)?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
+        Command::Explain(explain) => return explain::run(&explain),
         Command::Doctor(doctor) => return doctor::run(&coordinator()?, &doctor).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

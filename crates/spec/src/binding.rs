@@ -200,3 +200,8 @@ pub(crate) fn of(documents: &[Document], problems: &mut Problems) -> Bindings {
     }
     bindings
 }
+
+/// The metrics that documents may name without a binding of their own.
+pub fn metrics() -> impl Iterator<Item = Binding> {
+    known::all()
+}

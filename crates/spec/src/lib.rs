@@ -28,7 +28,7 @@ mod trigger;
 mod unit;
 
 pub use account::{Account, Effect, Resolved};
-pub use binding::{Bad, Binding, Origin, Role};
+pub use binding::{Bad, Binding, Origin, Role, metrics};
 pub use compile::conditions;
 pub use kind::Kind;
 pub use level::{Level, UnknownLevel};

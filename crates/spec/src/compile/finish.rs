@@ -1,5 +1,7 @@
 //! What can only be said when all documents have been read: levels of rules, stock rules, accounts.
 
+use std::collections::BTreeSet;
+
 use super::Compiler;
 use super::levels::CONDITIONS;
 use crate::problem::{Fault, Place, Problem};
@@ -16,6 +18,11 @@ impl Compiler<'_> {
         rules.extend(stock);
         for rule in &mut rules {
             self.settle(rule);
+        }
+        // What explains an alert has to be there itself.
+        let names: BTreeSet<String> = rules.iter().map(|rule| rule.name.clone()).collect();
+        for rule in &mut rules {
+            rule.depends_on.retain(|name| names.contains(name));
         }
         self.tell_conditions(&rules);
         self.tell_signals(&rules);

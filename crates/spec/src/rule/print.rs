@@ -20,8 +20,17 @@ pub(crate) fn file(rules: &[PlannedRule]) -> String {
         }
     }
     let mut text = String::from("groups:\n");
+    let mut names: Vec<&str> = Vec::new();
     for (name, interval, rules) in groups {
-        line(&mut text, 2, "- name", &quoted(name));
+        // Two groups of one file have two names.
+        let full = match interval {
+            Some(interval) if names.contains(&name) => {
+                format!("{name} every {}", duration::show(interval))
+            }
+            _ => name.to_owned(),
+        };
+        names.push(name);
+        line(&mut text, 2, "- name", &quoted(&full));
         if let Some(interval) = interval {
             line(&mut text, 4, "interval", &duration::show(interval));
         }
