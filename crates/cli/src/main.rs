@@ -13,6 +13,7 @@ mod number;
 mod output;
 mod programs;
 mod query;
+mod rules;
 mod screen;
 mod sparkline;
 mod times;
@@ -61,6 +62,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Gaps(gaps) => gaps::run(&coordinator()?, &gaps).await?,
         Command::Audit(audit) => audit::run(&coordinator()?, &audit).await?,
         Command::Ca(command) => ca::run(&command)?,
+        Command::Check(command) => return rules::check(&command),
+        Command::Test(command) => return rules::test(&command),
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
         Command::Doctor(doctor) => return doctor::run(&coordinator()?, &doctor).await,
