@@ -2,7 +2,7 @@
 //!
 //! [`rules`] evaluate expressions; a [`Transition`] is what a rule found. A [`Notification`] is one word to
 //! one receiver by one channel, kept until it was taken. In between, [`Centre`] makes incidents of alerts and
-//! decides who is told. [`template`] fills in the words of rules.
+//! decides who is told. [`template`] fills in the words of rules; [`testing`] runs unit tests of rules.
 
 mod alert;
 pub mod centre;
@@ -14,6 +14,7 @@ pub mod routes;
 pub mod rules;
 pub mod silence;
 pub mod template;
+pub mod testing;
 mod transition;
 
 pub use alert::{Alert, Held, Join, fingerprint};

@@ -27,6 +27,7 @@ Examples:
   vedette incidents                              what is wrong, and who sees to it
   vedette ack abcd-7 --for 30m                   I see to it
   vedette gaps --start -1d node-1                which minutes of a node are there, and why not
+  vedette test rules rules_test.yml              unit tests of rules, in promtool's form
   vedette doctor                                 what is wrong, and how to mend it
   vedette explain monitoring.yaml                what each setting of a document does
   source <(vedette completions bash)
@@ -142,6 +143,12 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Check files before they are used
+    #[command(subcommand)]
+    Check(CheckCommand),
+    /// Run the unit tests of rules
+    #[command(subcommand)]
+    Test(TestCommand),
     /// Run a coordinator, nine agents and eight simulated servers here, and watch them
     Demo(DemoArgs),
 }
@@ -197,6 +204,41 @@ pub(crate) enum CaCommand {
         #[arg(long, default_value = "90d", value_parser = times::positive_duration)]
         lifetime: Duration,
     },
+}
+
+/// What is checked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    /// Rule files, in Prometheus' form and with what Vedette adds to it
+    Rules {
+        /// The files; what depends on each other is given together.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// What is tested.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestCommand {
+    /// Rules, by files of promtool's form
+    Rules(TestRulesArgs),
+}
+
+/// Arguments of `test rules`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestRulesArgs {
+    /// The files of tests.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print what differs as one list: - is missing, + is too much.
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Also write what came of it to this file, in JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Only tests with this text in their name.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) run: Option<String>,
 }
 
 /// What the holder of a certificate is allowed.

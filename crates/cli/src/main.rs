@@ -16,6 +16,7 @@ mod number;
 mod output;
 mod programs;
 mod query;
+mod rules;
 mod screen;
 mod sparkline;
 mod times;
@@ -73,6 +74,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Silence(command) => duty::silence(&coordinator()?, command).await?,
         Command::Notify(command) => duty::notify(&coordinator()?, command).await?,
         Command::Ca(command) => ca::run(&command)?,
+        Command::Check(command) => return rules::check(&command),
+        Command::Test(command) => return rules::test(&command),
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
         Command::Explain(explain) => return explain::run(&explain),

@@ -14,8 +14,10 @@ use super::life::{Count, Timing};
 use super::rule::{Alerting, Kind, Missing, Rule};
 use crate::template::Template;
 
-/// Most labels or annotations of a rule.
-const PAIRS_MAX: usize = 64;
+/// Most labels of a rule: as many as a series may have.
+const LABELS_MAX: usize = series::limits::LABELS_PER_SERIES_MAX;
+/// Most annotations of a rule; people write a handful.
+const ANNOTATIONS_MAX: usize = 256;
 /// Most names in `depends_on`.
 const DEPENDENCIES_MAX: usize = 32;
 /// Where the runbook of a rule goes, by the field's custom.
@@ -48,11 +50,11 @@ pub(super) fn duration(name: &str, text: Option<&str>, problems: &mut Problems) 
 /// Labels of a group or a rule; Prometheus takes what is null for empty.
 pub(super) fn labels(raw: RawPairs, problems: &mut Problems) -> BTreeMap<String, String> {
     let pairs = raw.unwrap_or_default();
-    if pairs.len() > PAIRS_MAX {
+    if pairs.len() > LABELS_MAX {
         problems.push(Problem::TooMuch {
             what: "labels",
             got: pairs.len(),
-            max: PAIRS_MAX,
+            max: LABELS_MAX,
         });
     }
     for name in pairs.keys() {
@@ -193,11 +195,11 @@ fn annotations(raw: &mut RawRule, problems: &mut Problems) -> Vec<(String, Templ
     if let Some(runbook) = raw.runbook.take() {
         pairs.entry(RUNBOOK.to_owned()).or_insert(runbook);
     }
-    if pairs.len() > PAIRS_MAX {
+    if pairs.len() > ANNOTATIONS_MAX {
         problems.push(Problem::TooMuch {
             what: "annotations",
             got: pairs.len(),
-            max: PAIRS_MAX,
+            max: ANNOTATIONS_MAX,
         });
     }
     for name in pairs.keys().filter(|name| !is_label_name(name)) {

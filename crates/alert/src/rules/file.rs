@@ -179,6 +179,25 @@ impl RuleFile {
         }
     }
 
+    /// The rules that are there more than once: the same name and labels.
+    #[must_use]
+    pub fn duplicates(&self) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        let mut twice = BTreeSet::new();
+        for rule in self.groups.iter().flat_map(|group| &group.rules) {
+            let labels: Vec<String> = rule
+                .labels
+                .iter()
+                .map(|(name, value)| format!("{name}={:?}", value.text()))
+                .collect();
+            let shown = format!("{}{{{}}}", rule.name, labels.join(","));
+            if !seen.insert(shown.clone()) {
+                twice.insert(shown);
+            }
+        }
+        twice
+    }
+
     /// How many rules it has.
     #[must_use]
     pub fn rules(&self) -> usize {

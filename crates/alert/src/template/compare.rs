@@ -19,7 +19,10 @@ fn is_equal(left: &Value, right: &Value) -> Result<bool, String> {
         (Value::Text(left), Value::Text(right)) => left == right,
         _ if is_basic(left) && is_basic(right) => return Err(INCOMPATIBLE.to_owned()),
         (Value::Nil, _) | (_, Value::Nil) => false,
-        _ => return Err("non-comparable type".to_owned()),
+        _ => {
+            let (shown, name) = (left.shown(), left.type_name());
+            return Err(format!("non-comparable type {shown}: {name}"));
+        }
     })
 }
 

@@ -63,8 +63,8 @@ const ANY: usize = usize::MAX;
 
 /// Why a call failed.
 pub(super) enum Failed {
-    /// It could not be made; Go says so of the argument.
-    Args(String),
+    /// An argument is of a wrong type: which one, and the type it should have.
+    Arg(usize, &'static str),
     /// The function itself says why.
     Called(String),
 }
@@ -110,35 +110,24 @@ fn println(args: &[Value]) -> String {
     shown.join(" ") + "\n"
 }
 
-/// A wrong type of an argument.
-fn wrong(expected: &str, value: &Value) -> Failed {
-    Failed::Args(match value {
-        Value::Nil => format!("cannot assign nil to {expected}"),
-        value => format!(
-            "wrong type for value; expected {expected}; got {}",
-            value.type_name()
-        ),
-    })
-}
-
 fn text(args: &[Value], index: usize) -> Result<&str, Failed> {
     match args.get(index) {
         Some(Value::Text(text)) => Ok(text),
-        other => Err(wrong("string", other.unwrap_or(&Value::Nil))),
+        _ => Err(Failed::Arg(index, "string")),
     }
 }
 
 fn samples(args: &[Value], index: usize) -> Result<Rc<Vec<Rc<Sample>>>, Failed> {
     match args.get(index) {
         Some(Value::Samples(samples)) => Ok(Rc::clone(samples)),
-        other => Err(wrong("template.queryResult", other.unwrap_or(&Value::Nil))),
+        _ => Err(Failed::Arg(index, "template.queryResult")),
     }
 }
 
 fn sample(args: &[Value], index: usize) -> Result<Rc<Sample>, Failed> {
     match args.get(index) {
         Some(Value::Sample(sample)) => Ok(Rc::clone(sample)),
-        other => Err(wrong("*template.sample", other.unwrap_or(&Value::Nil))),
+        _ => Err(Failed::Arg(index, "*template.sample")),
     }
 }
 
@@ -211,8 +200,8 @@ pub(super) fn call(name: &str, args: &[Value], scope: &Scope<'_>) -> Result<Valu
         "js" => Ok(Value::Text(quote::js(&print(args)))),
         "urlquery" => Ok(Value::Text(quote::url(&print(args)))),
         "title" => of_text(quote::title),
-        "toUpper" => of_text(|text| text.to_uppercase()),
-        "toLower" => of_text(|text| text.to_lowercase()),
+        "toUpper" => of_text(quote::upper),
+        "toLower" => of_text(quote::lower),
         "safeHtml" => of_text(str::to_owned),
         "urlQueryEscape" => of_text(quote::url),
         "graphLink" => of_text(|text| format!("/graph?g0.expr={}&g0.tab=0", quote::url(text))),
@@ -303,6 +292,10 @@ fn with_scope(name: &str, args: &[Value], scope: &Scope<'_>) -> Result<Value, Fa
             let (with, of) = (text(args, 1)?, text(args, 2)?);
             Ok(Value::Text(regex.replace_all(of, with).into_owned()))
         }
+        "call" => Err(called(format!(
+            "non-function of type {}",
+            args.first().map_or("nil", Value::type_name)
+        ))),
         _ => Err(called(format!("{name} is not supported"))),
     }
 }

@@ -147,9 +147,9 @@ impl Parser {
             "if" => Some(Node::If(self.branch("if")?)),
             "with" => Some(Node::With(self.branch("with")?)),
             "range" => Some(Node::Range(self.branch("range")?)),
-            "template" => Some(self.template("template clause", at)?),
+            "template" => Some(self.template("template clause")?),
             "block" => {
-                let node = self.template("block clause", at)?;
+                let node = self.template("block clause")?;
                 let Node::Template { name, .. } = &node else {
                     return Ok(Some(node));
                 };
@@ -192,7 +192,8 @@ impl Parser {
         Ok(name)
     }
 
-    fn template(&mut self, of: &str, at: usize) -> Result<Node, Fault> {
+    fn template(&mut self, of: &str) -> Result<Node, Fault> {
+        let at = self.at();
         let name = self.name(of)?;
         let pipe = if self.peek() == Some(&Token::Close) {
             None

@@ -28,8 +28,10 @@ pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
         let mut flags = Flags::default();
         let mut tail = after.get(1..).unwrap_or_default();
         tail = read_flags(tail, &mut flags);
+        let is_bad = !read_index(&mut tail, args.len(), &mut next);
         let faults = read_sizes(&mut tail, &mut flags, args, &mut next);
         out.push_str(&faults);
+        let is_bad = !read_index(&mut tail, args.len(), &mut next) || is_bad;
         let Some(verb) = tail.chars().next() else {
             out.push_str("%!(NOVERB)");
             return extra(out, args, next);
@@ -37,6 +39,8 @@ pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
         rest = tail.get(verb.len_utf8()..).unwrap_or_default();
         if verb == '%' {
             out.push('%');
+        } else if is_bad {
+            out.push_str(&format!("%!{verb}(BADINDEX)"));
         } else if let Some(value) = args.get(next) {
             next += 1;
             out.push_str(&one(verb, flags, value));
@@ -45,7 +49,29 @@ pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
         }
     }
     out.push_str(rest);
+    // Who says which argument is meant may leave some out.
+    if format.contains("%[") {
+        return out;
+    }
     extra(out, args, next)
+}
+
+/// `[n]`, which says what argument comes next; false where there is none such.
+fn read_index(text: &mut &str, count: usize, next: &mut usize) -> bool {
+    let Some((index, rest)) = text
+        .strip_prefix('[')
+        .and_then(|inside| inside.split_once(']'))
+    else {
+        return true;
+    };
+    *text = rest;
+    match index.parse::<usize>() {
+        Ok(index) if (1..=count).contains(&index) => {
+            *next = index - 1;
+            true
+        }
+        _ => false,
+    }
 }
 
 fn extra(mut out: String, args: &[Value], next: usize) -> String {
@@ -201,6 +227,12 @@ fn int(verb: char, flags: Flags, value: i64) -> String {
         _ => return bad(verb, &Value::Int(value)),
     };
     let least = flags.precision.unwrap_or(0);
+    // No digits at least, and zero has none.
+    let digits = if flags.precision == Some(0) && value == 0 {
+        String::new()
+    } else {
+        digits
+    };
     let zeros = "0".repeat(least.saturating_sub(digits.len()));
     let sign = if value < 0 { "-" } else { "" };
     let text = signed(format!("{sign}{zeros}{digits}"), value < 0, flags);

@@ -15,12 +15,41 @@ pub(super) fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\u{b}' => out.push_str("\\v"),
             _ if code < 0x80 && char.is_control() => out.push_str(&format!("\\x{code:02x}")),
-            _ if char.is_control() => out.push_str(&format!("\\u{code:04x}")),
+            _ if !is_printed(char) && code < 0x10000 => out.push_str(&format!("\\u{code:04x}")),
+            _ if !is_printed(char) => out.push_str(&format!("\\U{code:08x}")),
             _ => out.push(char),
         }
     }
     out.push('"');
     out
+}
+
+fn is_printed(char: char) -> bool {
+    // Rust escapes what is not printed, as Go does.
+    !char.escape_debug().to_string().starts_with("\\u")
+}
+
+/// Maps each character where the other case is one character too, as Go does: not `ß`.
+fn mapped<I: Iterator<Item = char>>(text: &str, map: fn(char) -> I) -> String {
+    text.chars()
+        .map(|char| {
+            let mut other = map(char);
+            match (other.next(), other.next()) {
+                (Some(one), None) => one,
+                _ => char,
+            }
+        })
+        .collect()
+}
+
+/// `strings.ToUpper`
+pub(super) fn upper(text: &str) -> String {
+    mapped(text, char::to_uppercase)
+}
+
+/// `strings.ToLower`
+pub(super) fn lower(text: &str) -> String {
+    mapped(text, char::to_lowercase)
 }
 
 /// `html`
@@ -82,7 +111,7 @@ pub(super) fn title(text: &str) -> String {
     let mut begins = true;
     for char in text.chars() {
         if begins {
-            out.extend(char.to_uppercase());
+            out.push_str(&upper(char.encode_utf8(&mut [0; 4])));
         } else {
             out.push(char);
         }

@@ -301,7 +301,13 @@ impl<'p> Run<'p> {
         }
         match functions::call(name, &args, self.scope) {
             Ok(value) => Ok(value),
-            Err(Failed::Args(message)) => Self::stop(at, &context(), message),
+            Err(Failed::Arg(index, expected)) => {
+                let value = args.get(index).unwrap_or(&Value::Nil);
+                match given.get(index) {
+                    Some(arg) => Self::stop(arg.at, &arg.to_string(), wrong(arg, value, expected)),
+                    None => Self::stop(at, &context(), wrong_value(value, expected)),
+                }
+            }
             Err(Failed::Called(message)) => {
                 Self::stop(at, &context(), format!("error calling {name}: {message}"))
             }
@@ -333,9 +339,8 @@ impl<'p> Run<'p> {
                     .or_else(|message| Self::stop(arg.at, name, message))?;
                 match functions::call(name, &[], self.scope) {
                     Ok(value) => value,
-                    Err(Failed::Args(message) | Failed::Called(message)) => {
-                        return Self::stop(arg.at, name, message);
-                    }
+                    Err(Failed::Arg(_, message)) => return Self::stop(arg.at, name, message),
+                    Err(Failed::Called(message)) => return Self::stop(arg.at, name, message),
                 }
             }
             ArgKind::Field(names) => fields(dot.clone(), names, arg)?,
@@ -353,11 +358,33 @@ impl<'p> Run<'p> {
     }
 }
 
+/// That an argument is of a wrong type, in Go's words for constants and for values.
+fn wrong(arg: &Arg, value: &Value, expected: &str) -> String {
+    let is_constant = matches!(
+        arg.kind,
+        ArgKind::Bool(_) | ArgKind::Number { .. } | ArgKind::Text { .. } | ArgKind::Nil
+    );
+    match (is_constant, expected) {
+        (true, "string") => format!("expected string; found {arg}"),
+        (true, expected) => format!("can't handle {arg} for arg of type {expected}"),
+        (false, expected) => wrong_value(value, expected),
+    }
+}
+
+fn wrong_value(value: &Value, expected: &str) -> String {
+    let got = value.type_name();
+    format!("wrong type for value; expected {expected}; got {got}")
+}
+
 /// Follows `.name.name` from a value.
 fn fields(mut value: Value, names: &[String], arg: &Arg) -> Result<Value, Stopped> {
+    // Go points to the first field of a variable.
+    let at = match &arg.kind {
+        ArgKind::Variable(variable, _) => arg.at + variable.len(),
+        _ => arg.at,
+    };
     for name in names {
-        value =
-            field(&value, name).or_else(|message| Run::stop(arg.at, &arg.to_string(), message))?;
+        value = field(&value, name).or_else(|message| Run::stop(at, &arg.to_string(), message))?;
     }
     Ok(value)
 }

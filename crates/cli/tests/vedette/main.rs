@@ -6,3 +6,5 @@ mod commands;
 mod coordinator;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod rules;
