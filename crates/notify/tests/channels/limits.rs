@@ -124,7 +124,7 @@ fn senders() -> Senders {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn any_message_keeps_the_limits(message in message()) {
