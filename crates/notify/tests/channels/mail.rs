@@ -82,6 +82,7 @@ fn to(address: &str, kind: Kind) -> Notification {
 
 async fn every_kind(senders: &Senders, server: &mut Server, encrypted: bool) {
     for kind in kinds() {
+        let is_test = kind == Kind::Test;
         let mut word = to("oncall@company.com", kind);
         word.message.title = "vllm ist aus – \u{1f525} <b> & \r\nBcc: evil@example.com".to_owned();
         assert_eq!(send(senders, &word).await, accepted(Some("4F2A")));
@@ -120,7 +121,12 @@ async fn every_kind(senders: &Senders, server: &mut Server, encrypted: bool) {
             .get("References")
             .unwrap_or_else(|| &headers["Message-ID"]);
         let first = first.as_str().unwrap();
-        assert!(first.starts_with("<incident.20251127-001."), "{first}");
+        let begins = if is_test {
+            "<word.n-42@"
+        } else {
+            "<incident.20251127-001."
+        };
+        assert!(first.starts_with(begins), "{first}");
         assert!(first.ends_with("@example.com>"), "{first}");
     }
 }

@@ -1,5 +1,7 @@
 //! What lies under every channel: TLS, and providers that say nothing.
 
+use std::sync::Arc;
+
 use alert::Kind;
 use notify::{Config, EmailConfig, EmailTls, WebhookConfig};
 use spec::Channel;
@@ -41,6 +43,22 @@ async fn an_authority_of_ones_own_is_trusted_and_no_other() {
     let (reason, _) = retry(send(&open(suspicious), &word).await);
     assert!(reason.contains("certificate"), "{reason}");
     assert_eq!(provider.count(), 1);
+}
+
+#[tokio::test]
+async fn many_are_sent_at_a_time_by_tasks_of_their_own() {
+    let provider = Provider::start(|_| Reply::new(200, "")).await;
+    let senders = Arc::new(open(to(&provider.url)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let senders = Arc::clone(&senders);
+        let word = notification(Channel::Webhook, "bridge", Kind::Trigger);
+        tasks.spawn(async move { send(&senders, &word).await });
+    }
+    for delivery in tasks.join_all().await {
+        assert_eq!(delivery, accepted(None));
+    }
+    assert_eq!(provider.count(), 20);
 }
 
 #[tokio::test(start_paused = true)]
