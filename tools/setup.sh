@@ -5,8 +5,9 @@
 #   build   Rust, a C and C++ compiler, libclang (RocksDB's bindings are made from its headers)
 #   test    besides: prometheus-node-exporter (the agent's host metrics are compared with it),
 #           promtool and Python's prometheus-api-client (they query the coordinator unchanged),
-#           prometheus and vmagent (they remote-write to it), Python's prometheus-client (pages
-#           are read back with it), numpy and cramjam (the bench kit makes loads with them),
+#           prometheus and vmagent (they remote-write to it), prometheus-alertmanager and Python's
+#           aiosmtpd (they take our alerts and our mail), Python's prometheus-client (pages are
+#           read back with it), numpy and cramjam (the bench kit makes loads with them),
 #           systemd-analyze (it judges the units in deploy/systemd)
 #
 # What only tests need goes into the cache folder and not onto the system, but for systemd-analyze,
@@ -176,9 +177,11 @@ if [ "$what" = test ]; then
     "host metrics are compared with it"
   debian_program prometheus promtool "it queries the coordinator's HTTP API"
   debian_program prometheus prometheus "it remote-writes to the coordinator"
+  debian_program prometheus-alertmanager prometheus-alertmanager "it takes our alerts"
   debian_program victoria-metrics vmagent "it remote-writes to the coordinator"
   systemd_analyze
   in_venv prometheus_client/parser.py "reads our metrics pages back" prometheus-client==0.22.1
+  in_venv aiosmtpd/__init__.py "it takes our mail" aiosmtpd==1.4.6
   # Without its dependencies: those are for plotting, but for these three.
   in_venv requests/api.py "for prometheus-api-client" requests dateparser httmock
   in_venv prometheus_api_client/__init__.py "queries the coordinator's HTTP API" \

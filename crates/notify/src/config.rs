@@ -207,7 +207,10 @@ mod tests {
 
     fn is_key(text: &str) -> bool {
         text.split_once(" = ").is_some_and(|(key, _)| {
-            key.starts_with('"') || key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            key.starts_with('"')
+                || key
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '-'))
         })
     }
 
@@ -227,7 +230,9 @@ mod tests {
         let email = config.email.unwrap();
         assert_eq!(email.port(), 587);
         assert_eq!(config.slack.unwrap().api_url, SLACK_API_URL);
-        assert_eq!(config.pagerduty.unwrap().url, PAGERDUTY_URL);
+        let pagerduty = config.pagerduty.unwrap();
+        assert_eq!(pagerduty.url, PAGERDUTY_URL);
+        assert!(pagerduty.services.contains_key("ml-monitoring-service"));
         assert_eq!(config.phone.unwrap().url, TWILIO_URL);
         assert_eq!(
             file.receivers.names().collect::<Vec<_>>(),

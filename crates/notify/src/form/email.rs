@@ -69,7 +69,8 @@ pub(crate) fn mail(
         .subject(parts.subject)
         .header(AutoSubmitted)
         .message_id(Some(ids.own.clone()));
-    if ids.own != ids.first {
+    // A test belongs to no incident.
+    if ids.own != ids.first && notification.message.kind != Kind::Test {
         builder = builder.in_reply_to(ids.first.clone()).references(ids.first);
     }
     builder.multipart(MultiPart::alternative_plain_html(parts.text, parts.html))

@@ -52,7 +52,7 @@ pub(crate) fn message(words: &Words, rendering: &mut Rendering<'_>) -> Value {
     }
     // Shown as mrkdwn, unlike the header.
     let fallback = mrkdwn(
-        &crate::templates::escape_slack(&format!("{}: {}", words.headline, words.lead)),
+        &crate::templates::escape_slack(&format!("{} - {}", words.headline, words.lead)),
         FALLBACK_MAX,
     );
     let mut blocks = Blocks {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alert::{AlertLine, Kind, Message};
 use notify::{Config, Manner, Senders};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use spec::{Channel, Level};
 
 use crate::checks;
@@ -124,7 +124,7 @@ fn senders() -> Senders {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn any_message_keeps_the_limits(message in message()) {
@@ -141,4 +141,38 @@ proptest! {
         let (subject, _) = mail.split_once("\n\n").unwrap();
         prop_assert!(subject.lines().count() == 1 && subject.chars().count() <= 209);
     }
+}
+
+/// The checks of these tests find what is wrong.
+#[test]
+fn the_checks_check() {
+    let section = |text: &str| {
+        let block = json!({"type": "section", "text": {"type": "mrkdwn", "text": text}});
+        checks::slack(&json!({"text": "t", "blocks": [block]}))
+    };
+    assert_eq!(section("a &amp; b <https://x|y>"), Ok(()));
+    for wrong in ["a & b", "<!channel>", "a > b", "", &"a".repeat(3001)] {
+        assert!(section(wrong).is_err(), "{wrong}");
+    }
+    let blocks = vec![json!({"type": "divider"}); 51];
+    assert!(checks::slack(&json!({"text": "t", "blocks": blocks})).is_err());
+    let said = |text: &str| {
+        checks::twiml(&format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Say loop=\"2\">{text}</Say></Response>"
+        ))
+    };
+    assert_eq!(said("a &amp; b"), Ok(()));
+    for wrong in [
+        "a & b",
+        "</Say>",
+        "\u{7}",
+        "\u{fffe}",
+        " ",
+        &"a".repeat(4000),
+    ] {
+        assert!(said(wrong).is_err(), "{wrong}");
+    }
+    assert!(checks::webhook(&json!({"version": "4"})).is_err());
+    assert!(checks::alerts(&json!([])).is_err());
+    assert!(checks::sms(&"a".repeat(161)).is_err());
 }

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper fails its test by panicking")]
 #![expect(clippy::panic, reason = "a helper fails its test by panicking")]
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod alertmanager;
 mod checks;
 mod hooks;
 mod limits;
+mod mail;
 mod pagerduty;
 mod provider;
 mod slack;
+mod transport;
 mod twilio;
 
 use std::collections::BTreeMap;
@@ -16,6 +20,7 @@ use std::path::PathBuf;
 
 use alert::{Delivery, Kind, Notification, Status, Target};
 use notify::{Config, Manner, Senders, Sent, Source};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use spec::Channel;
 
 /// The time of all tests: 2025-11-27 10:12:00 UTC.
@@ -67,6 +72,21 @@ impl Secrets {
         let path = self.path(name);
         std::fs::write(&path, secret).unwrap();
         Source(path.to_str().unwrap().to_owned())
+    }
+
+    /// Keeps an authority as `ca`, and a certificate of it for this machine as `cert` with its `key`.
+    pub(crate) fn certify(&self) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).unwrap();
+        self.keep("ca", &authority.pem());
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        self.keep("cert", &certificate.pem());
+        self.keep("key", &key.serialize_pem());
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,13 +1,21 @@
 //! A provider on this machine: it checks strictly, and answers as it is told to.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri};
+use axum::serve::Listener;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -70,8 +78,43 @@ pub(crate) struct Provider {
 impl Provider {
     /// Starts one that answers by this rule.
     pub(crate) async fn start(rule: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, url, rule)
+    }
+
+    /// The same with TLS, by this certificate and its key in PEM.
+    pub(crate) async fn start_tls(
+        certificate: &Path,
+        key: &Path,
+        rule: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let certificates = CertificateDer::pem_file_iter(certificate).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                certificates.map(Result::unwrap).collect(),
+                PrivateKeyDer::from_pem_file(key).unwrap(),
+            )
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::serve(Encrypted { listener, acceptor }, url, rule)
+    }
+
+    fn serve<L>(
+        listener: L,
+        url: String,
+        rule: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let inner = Arc::new(Inner {
             rule: Box::new(rule),
             script: Mutex::default(),
@@ -96,6 +139,31 @@ impl Provider {
 
     pub(crate) fn count(&self) -> usize {
         self.inner.requests.lock().unwrap().len()
+    }
+}
+
+/// A listener that lets nobody in without TLS.
+struct Encrypted {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            // Who does not trust us hangs up.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 }
 

@@ -81,7 +81,7 @@ async fn a_webhook_takes_every_kind() {
     let message = provider.last().json();
     assert_eq!(
         message["text"],
-        "[RESOLVED] vllm is down on 3 nodes: resolved after 12 min"
+        "[RESOLVED] vllm is down on 3 nodes - resolved after 12 min"
     );
     assert_eq!(
         message["blocks"][0]["text"]["text"],

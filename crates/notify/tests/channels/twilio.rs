@@ -92,7 +92,7 @@ async fn every_kind_can_be_said_and_written() {
     .await;
     assert_eq!(
         fields(&provider.last())["Body"],
-        "[RESOLVED] vllm is down on 3 nodes: resolved after 12 min, 3 alerts (20251127-001)"
+        "[RESOLVED] vllm is down on 3 nodes - resolved after 12 min, 3 alerts (20251127-001)"
     );
     let kind = Kind::Escalate {
         rung: "manager".to_owned(),
