@@ -11,8 +11,8 @@ use clap_complete::Shell;
 use crate::times::{self, Moment};
 use crate::watch::Sort;
 use alerting::{
-    AckArgs, AlertsArgs, IncidentCommand, IncidentsArgs, NoteArgs, NotifyCommand, RulesArgs,
-    SilenceCommand, VerdictArgs,
+    AckArgs, AlertsArgs, ApplyArgs, BacktestArgs, IncidentCommand, IncidentsArgs, NoteArgs,
+    NotifyCommand, RulesArgs, SilenceCommand, VerdictArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -104,6 +104,10 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// List the incidents that are not over, or show one
     Incidents(IncidentsArgs),
+    /// Put documents of the specification to work
+    Apply(ApplyArgs),
+    /// Say what rules would have found in the past, and whom it would have been told
+    Backtest(BacktestArgs),
     /// List the rules in force, and how good they were
     Rules(RulesArgs),
     /// Say that you see to an incident: nobody else is told meanwhile

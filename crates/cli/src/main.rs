@@ -2,6 +2,7 @@
 
 mod alerts;
 mod answer;
+mod apply;
 mod args;
 mod audit;
 mod ca;
@@ -66,6 +67,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Audit(audit) => audit::run(&coordinator()?, &audit).await?,
         Command::Alerts(args) => alerts::alerts(&coordinator()?, args).await?,
         Command::Incidents(args) => alerts::incidents(&coordinator()?, args).await?,
+        Command::Apply(args) => return apply::apply(&coordinator()?, args).await,
+        Command::Backtest(args) => apply::backtest(&coordinator()?, args).await?,
         Command::Rules(args) => alerts::rules(&coordinator()?, args).await?,
         Command::Ack(args) => duty::acknowledge(&coordinator()?, args).await?,
         Command::Resolve(args) => duty::resolve(&coordinator()?, args).await?,

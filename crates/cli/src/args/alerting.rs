@@ -1,5 +1,6 @@
 //! The part of the command line that is about alerts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
@@ -203,4 +204,79 @@ pub(crate) enum NotifyCommand {
         #[arg(long)]
         preview: bool,
     },
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyArgs {
+    /// Documents of the specification, YAML or JSON; they take the place of those applied before.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Say what would come of it, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Apply them even if the coordinator's configuration lacks a channel or receiver that they name.
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+    /// Print the documents that are applied.
+    #[arg(long, conflicts_with_all = ["files", "dry_run", "allow_missing"])]
+    pub(crate) show: bool,
+}
+
+/// Arguments of `backtest`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BacktestArgs {
+    /// Rules in Prometheus' form [default: those in force].
+    #[arg(value_name = "RULES")]
+    pub(crate) rules: Option<PathBuf>,
+    /// From when: -7d, RFC 3339 or Unix seconds.
+    #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
+    pub(crate) from: Moment,
+    /// To when [default: now].
+    #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
+    pub(crate) to: Option<Moment>,
+    /// Try other values, each with all others: threshold=0.8|0.9,for=1m|5m
+    #[arg(long, value_parser = sweep, value_name = "WHAT=VALUES")]
+    pub(crate) sweep: Option<Sweep>,
+    /// List every transition.
+    #[arg(long)]
+    pub(crate) transitions: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ListFormat,
+}
+
+/// Values to try, by what they are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sweep(pub(crate) Vec<(String, Vec<String>)>);
+
+/// Reads `threshold=0.8|0.9,for=1m|5m`.
+fn sweep(text: &str) -> Result<Sweep, String> {
+    let parts = text.split(',').map(|part| {
+        let (what, values) = part
+            .split_once('=')
+            .ok_or_else(|| format!("{part:?} is no WHAT=VALUE|VALUE"))?;
+        if !matches!(what, "threshold" | "for") {
+            return Err(format!("{what:?} cannot be tried: threshold and for can"));
+        }
+        Ok((
+            what.to_owned(),
+            values.split('|').map(str::to_owned).collect(),
+        ))
+    });
+    Ok(Sweep(parts.collect::<Result<_, String>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeps_are_read() {
+        let Sweep(read) = sweep("threshold=0.8|0.9,for=1m").unwrap();
+        assert_eq!(read[0].1, ["0.8", "0.9"]);
+        assert_eq!(read[1], ("for".to_owned(), vec!["1m".to_owned()]));
+        assert!(sweep("size=1").unwrap_err().contains("cannot be tried"));
+        assert!(sweep("for").unwrap_err().contains("WHAT=VALUE"));
+    }
 }
