@@ -24,6 +24,9 @@ pub use finish::conditions;
 use levels::Levels;
 use practices::Practices;
 
+/// A name and labels.
+type RuleKey = (String, BTreeMap<String, String>);
+
 /// A plan in the making.
 pub(crate) struct Compiler<'a> {
     documents: &'a [Document],
@@ -34,6 +37,8 @@ pub(crate) struct Compiler<'a> {
     practices: Practices,
     levels: Levels,
     rules: Vec<(PlannedRule, String)>,
+    /// The place of each rule in `rules`, by what tells it from the others.
+    rule_numbers: BTreeMap<RuleKey, usize>,
     needs: Vec<Need>,
     retention: Option<(Duration, String)>,
 }
@@ -55,6 +60,7 @@ pub(crate) fn compile(
         practices: Practices::default(),
         levels: Levels::default(),
         rules: Vec::new(),
+        rule_numbers: BTreeMap::new(),
         needs: Vec::new(),
         retention: None,
     };
@@ -90,14 +96,18 @@ impl Compiler<'_> {
     /// source and line, is `spot`.
     fn rule(&mut self, rule: PlannedRule, at: (&Document, &Leaf)) {
         let key = rule.key();
-        let known = self.rules.iter().find(|(known, _)| known.key() == key);
+        let known = self
+            .rule_numbers
+            .get(&key)
+            .and_then(|at| self.rules.get(*at));
         match known.map(|(known, spot)| {
-            (
-                known.expr == rule.expr && known.hold == rule.hold,
-                spot.clone(),
-            )
+            let is_same = known.expr == rule.expr && known.hold == rule.hold;
+            (is_same, spot.clone())
         }) {
-            None => self.rules.push((rule, at.0.spot(at.1))),
+            None => {
+                self.rule_numbers.insert(key, self.rules.len());
+                self.rules.push((rule, at.0.spot(at.1)));
+            }
             Some((true, _)) => {}
             Some((false, spot)) => {
                 let why = format!("both make the rule {}, and differ", rule.name);

@@ -41,6 +41,7 @@ fn main() -> std::io::Result<()> {
         ("spool_open", files::spools()),
         ("query_text", text::queries()),
         ("series_matcher", text::matchers()),
+        ("spec_load", text::documents()),
         ("http_request", text::requests()),
     ];
     for (target, seeds) in targets {

@@ -156,3 +156,16 @@ pub(crate) fn matchers() -> Seeds {
     };
     patterns.map(seed).to_vec()
 }
+
+/// Documents of the specification, in short.
+pub(crate) fn documents() -> Seeds {
+    [
+        "monitoring_config:\n  model_name: a\n  metrics: [accuracy, latency]\n  thresholds: {accuracy: 0.95}\n  monitoring_interval: 1m\n",
+        "system_monitoring:\n  infrastructure_metrics:\n    cpu_usage: {threshold: 80, alert: true}\nalerting:\n  alerting:\n    channels: [email]\n    escalation:\n      level_1: {timeout: 5m, notify: [oncall]}\n",
+        "alerting_config:\n  alert_levels:\n    critical:\n      conditions: [system_down]\n      response_time: immediate\n      channels: [pagerduty]\n      escalation: automatic\n",
+        "automated_response_config: {response_actions: {a: {triggers: ['cpu_usage > 80% for 5m']}}}\n---\nbindings: {b: {query: c, unit: ms}}\n",
+        "metric_selection:\n  golden_signals: [latency]\nalerting:\n  avoid_alerting_on_causes: true\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}

@@ -4,6 +4,8 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
+mod rules;
+
 fn texts(bodies: &[&str]) -> Vec<(String, String)> {
     let name = |at: usize| format!("{at}.yaml");
     let text = |(at, body): (usize, &&str)| (name(at + 1), (*body).to_owned());

@@ -131,3 +131,40 @@ fn texts_that_are_no_documents() {
         &expect!["1.yaml:2:1: cannot be read: duplicate mapping key: a"],
     );
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    #[test]
+    fn a_slip_anywhere_is_a_problem_or_a_plan(at in 0_usize..3000, letter in "[\\PC\n]", cut in 0_usize..40) {
+        let whole = [LEVELS, super::model::MODEL, super::health::HEALTH].join("---");
+        let letters: Vec<char> = whole.chars().collect();
+        let at = at.min(letters.len());
+        let rest = letters.iter().skip(at + cut);
+        let text: String = letters.iter().take(at).copied().chain(letter.chars()).chain(rest.copied()).collect();
+        if let Err(problems) = load(&[&text]) {
+            proptest::prop_assert!(!problems.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_text_as_large_as_may_be_takes_seconds_at_most() {
+    let metrics: Vec<String> = (0..3000).map(|at| format!("m{at}")).collect();
+    let bindings: Vec<String> = metrics
+        .iter()
+        .map(|name| format!("{name}: {{query: up}}"))
+        .collect();
+    let text = format!(
+        "monitoring_config: {{metrics: [{}]}}\nbindings: {{{}}}",
+        metrics.join(", "),
+        bindings.join(", ")
+    );
+    let plan = super::plan(&[&text]);
+    assert!(plan.rules.len() > 6000);
+    let too_many = format!(
+        "monitoring_config: {{metrics: [{}]}}",
+        "accuracy, ".repeat(30_000)
+    );
+    assert!(super::wrong(&[&too_many]).contains("cannot be read"));
+}
