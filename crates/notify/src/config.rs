@@ -1,4 +1,4 @@
-//! What can be set. `config.example.toml` is the documentation of every key.
+//! What can be set. `deploy/config/coordinator.toml` is the documentation of every key.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -195,8 +195,9 @@ mod tests {
 
     /// The text of the example with every key taken out of its comment.
     fn example() -> String {
-        include_str!("../config.example.toml")
+        include_str!("../../../deploy/config/coordinator.toml")
             .lines()
+            .skip_while(|line| *line != "[notify]")
             .map(|line| match line.strip_prefix("# ") {
                 Some(rest) if rest.starts_with('[') || is_key(rest) => rest,
                 _ => line,
