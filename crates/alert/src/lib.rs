@@ -4,6 +4,7 @@
 //! one receiver by one channel, kept until it was taken. [`template`] fills in the words of rules;
 //! [`testing`] runs unit tests of rules.
 
+mod float;
 mod notification;
 pub mod rules;
 pub mod template;
