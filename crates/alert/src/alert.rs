@@ -59,7 +59,7 @@ pub struct Alert {
     /// Until when it fired, if it is over.
     pub ends_millis: Option<i64>,
     /// The value that its condition was last seen to hold with.
-    #[serde(with = "crate::number")]
+    #[serde(with = "crate::float")]
     pub value: f64,
     /// When the newest sample behind it was taken, where that is known.
     pub sample_millis: Option<i64>,

@@ -6,9 +6,9 @@
 
 mod alert;
 pub mod centre;
+mod float;
 mod incident;
 mod notification;
-mod number;
 mod rehearsal;
 pub mod routes;
 pub mod rules;

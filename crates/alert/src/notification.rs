@@ -60,7 +60,7 @@ pub struct AlertLine {
     /// Until when, where it is over.
     pub ends_millis: Option<i64>,
     /// The value that its condition was last seen to hold with.
-    #[serde(with = "crate::number")]
+    #[serde(with = "crate::float")]
     pub value: f64,
     /// The same for the same alert, in 16 hexadecimal digits.
     pub fingerprint: String,

@@ -39,6 +39,7 @@ mod error;
 mod evaluated;
 mod file;
 mod group;
+mod handover;
 mod life;
 mod reads;
 mod recording;

@@ -38,8 +38,8 @@ pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Most commands, and rounds of a `range`, that one template runs.
 pub const STEPS_MAX: usize = 100_000;
-/// Most templates inside each other.
-pub const DEPTH_MAX: usize = 50;
+/// Most templates, branches and parentheses inside each other while it runs.
+pub const DEPTH_MAX: usize = 100;
 
 /// What Prometheus puts before each template of an alert; positions in errors count it.
 const PREFIX: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := \

@@ -46,8 +46,8 @@ pub struct Transition {
     pub from: State,
     /// To where.
     pub to: State,
-    /// The value that the condition was last seen to hold with.
-    #[serde(with = "crate::number")]
+    /// The value that the condition was last seen to hold with; NaN where it has none.
+    #[serde(with = "crate::float")]
     pub value: f64,
     /// Since when the condition holds, in milliseconds since the Unix epoch.
     pub active_millis: i64,

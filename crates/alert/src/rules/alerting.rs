@@ -263,6 +263,11 @@ impl Alerts {
         Ok(sightings)
     }
 
+    /// Forgets what labels follow from elements: the rule may say them anew.
+    pub(super) fn forget_known(&mut self) {
+        self.known.clear();
+    }
+
     /// Forgets the labels of alerts that are no longer there.
     fn forget(&mut self) {
         if self.known.len() > 2 * self.by_labels.len() {

@@ -66,7 +66,7 @@ pub struct Group {
     file: String,
     name: String,
     interval_millis: i64,
-    query_offset_millis: i64,
+    pub(super) query_offset_millis: i64,
     limit: usize,
     pub(super) settings: Arc<Settings>,
     pub(super) rules: Vec<Live>,

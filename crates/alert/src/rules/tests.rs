@@ -411,6 +411,44 @@ fn a_restart_at_any_time_changes_nothing() {
 }
 
 #[test]
+fn changed_rules_go_on_and_gone_ones_end() {
+    let text = |second: &str| {
+        rule("alert: A\nexpr: t > 1\nfor: 2m")
+            + &format!("\n  - {second}: b\n    expr: t > 1\n  - record: r\n    expr: t")
+    };
+    let (source, engine) = (source("t 2 2 2 2"), Engine::default());
+    let mut out = String::new();
+    let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
+    let mut before = groups(&text("alert")).remove(0);
+    show(0, &before.evaluate(&source, &engine, at(0), 1.0), &mut out);
+    let mut after = groups(&text("record")).remove(0);
+    let ended = after.take_over(before, at(1));
+    show(1, &ended, &mut out);
+    assert_eq!(ended.recorded.len(), 2);
+    show(2, &after.evaluate(&source, &engine, at(2), 1.0), &mut out);
+    let ended = after.end(at(3));
+    show(3, &ended, &mut out);
+    let stale: Vec<String> = ended
+        .recorded
+        .iter()
+        .filter(|sample| is_stale(sample.value))
+        .map(|sample| sample.labels.to_string())
+        .collect();
+    assert_eq!(
+        stale.join(" "),
+        "ALERTS{alertname=\"A\",alertstate=\"firing\"} ALERTS_FOR_STATE{alertname=\"A\"} b r"
+    );
+    expect![[r#"
+        0m g/A {"alertname": "A"} inactive->pending medium 2
+        0m g/b {"alertname": "b"} inactive->firing medium 2
+        1m g/b {"alertname": "b"} firing->inactive medium 2
+        2m g/A {"alertname": "A"} pending->firing medium 2
+        3m g/A {"alertname": "A"} firing->inactive medium 2
+    "#]]
+    .assert_eq(&out);
+}
+
+#[test]
 fn bad_files_are_refused_with_their_place() {
     let refused = |text: &str| match RuleFile::parse("r.yml", text) {
         Ok(_) => "taken".to_owned(),

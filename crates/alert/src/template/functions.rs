@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::Scope;
 use super::value::{Sample, Value};
+use super::{OUTPUT_BYTES_MAX, Scope};
 use super::{compare, humanize, printf, quote};
 
 /// Each with the least and the most of its arguments.
@@ -96,6 +96,10 @@ pub(super) fn check_count(name: &str, count: usize) -> Result<(), String> {
 fn print(args: &[Value]) -> String {
     let mut out = String::new();
     for (index, arg) in args.iter().enumerate() {
+        // What is too long is refused as a whole by who called.
+        if out.len() > OUTPUT_BYTES_MAX {
+            break;
+        }
         let is_text = |value: &Value| matches!(value, Value::Text(_));
         if index > 0 && !is_text(arg) && !is_text(&args[index - 1]) {
             out.push(' ');
@@ -106,8 +110,17 @@ fn print(args: &[Value]) -> String {
 }
 
 fn println(args: &[Value]) -> String {
-    let shown: Vec<String> = args.iter().map(Value::shown).collect();
-    shown.join(" ") + "\n"
+    let mut out = String::new();
+    for (index, arg) in args.iter().enumerate() {
+        if out.len() > OUTPUT_BYTES_MAX {
+            break;
+        }
+        if index > 0 {
+            out.push(' ');
+        }
+        out.push_str(&arg.shown());
+    }
+    out + "\n"
 }
 
 fn text(args: &[Value], index: usize) -> Result<&str, Failed> {
@@ -290,7 +303,7 @@ fn with_scope(name: &str, args: &[Value], scope: &Scope<'_>) -> Result<Value, Fa
         "reReplaceAll" => {
             let regex = regex(text(args, 0)?)?;
             let (with, of) = (text(args, 1)?, text(args, 2)?);
-            Ok(Value::Text(regex.replace_all(of, with).into_owned()))
+            Ok(Value::Text(replaced(&regex, with, of)))
         }
         "call" => Err(called(format!(
             "non-function of type {}",
@@ -308,6 +321,25 @@ fn regex(pattern: &str) -> Result<regex::Regex, Failed> {
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| called(format!("error parsing regexp: {error}")))
+}
+
+/// A text with all matches replaced; it ends early when it is too long, which who called refuses.
+fn replaced(regex: &regex::Regex, with: &str, of: &str) -> String {
+    let mut out = String::new();
+    let mut end = 0;
+    for captures in regex.captures_iter(of) {
+        let Some(whole) = captures.get(0) else {
+            continue;
+        };
+        out.push_str(of.get(end..whole.start()).unwrap_or_default());
+        captures.expand(with, &mut out);
+        end = whole.end();
+        if out.len() > OUTPUT_BYTES_MAX {
+            break;
+        }
+    }
+    out.push_str(of.get(end..).unwrap_or_default());
+    out
 }
 
 /// The path of an address: what follows the host.

@@ -1,7 +1,7 @@
 //! Go's `fmt.Sprintf` over the values of templates.
 
-use super::float;
 use super::value::Value;
+use super::{OUTPUT_BYTES_MAX, float};
 
 /// Widest a verb pads to, and most digits after a point; Go's own bound is a million.
 const WIDTH_MAX: usize = 1000;
@@ -23,6 +23,10 @@ pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
     let mut next = 0;
     let mut rest = format;
     while let Some(start) = rest.find('%') {
+        // What is too long is refused as a whole by who called.
+        if out.len() > OUTPUT_BYTES_MAX {
+            return out;
+        }
         let (before, after) = rest.split_at(start);
         out.push_str(before);
         let mut flags = Flags::default();
@@ -80,6 +84,8 @@ fn extra(mut out: String, args: &[Value], next: usize) -> String {
     };
     let left: Vec<String> = left
         .iter()
+        // What is left over is a mistake; a few tell.
+        .take(16)
         .map(|value| match value {
             Value::Nil => "<nil>".to_owned(),
             value => format!("{}={}", value.type_name(), value.shown()),

@@ -91,14 +91,26 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
+    /// One level deeper: lists, templates and parentheses take stack.
+    fn enter(&mut self, at: usize, context: &dyn Fn() -> String) -> Result<(), Stopped> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Self::stop(at, &context(), "exceeded maximum template depth");
+        }
+        Ok(())
+    }
+
     fn list(&mut self, nodes: &'p [Node], dot: &Value) -> Result<Flow, Stopped> {
+        self.enter(0, &String::new)?;
+        let mut flow = Flow::On;
         for node in nodes {
-            match self.node(node, dot)? {
-                Flow::On => {}
-                ended => return Ok(ended),
+            flow = self.node(node, dot)?;
+            if flow != Flow::On {
+                break;
             }
         }
-        Ok(Flow::On)
+        self.depth -= 1;
+        Ok(flow)
     }
 
     fn node(&mut self, node: &'p Node, dot: &Value) -> Result<Flow, Stopped> {
@@ -199,11 +211,7 @@ impl<'p> Run<'p> {
             let context = format!("{{{{template {name:?}}}}}");
             return Self::stop(at, &context, format!("template {name:?} not defined"));
         };
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            let context = format!("{{{{template {name:?}}}}}");
-            return Self::stop(at, &context, "exceeded maximum template depth");
-        }
+        self.enter(at, &|| format!("{{{{template {name:?}}}}}"))?;
         self.step(at, &|| name.to_owned())?;
         let dollar = vec![("$".to_owned(), value.clone())];
         let before = std::mem::replace(&mut self.variables, dollar);
@@ -300,6 +308,10 @@ impl<'p> Run<'p> {
             return self.computed(&args, at, &context());
         }
         match functions::call(name, &args, self.scope) {
+            Ok(Value::Text(text)) if text.len() > OUTPUT_BYTES_MAX => {
+                let message = format!("more than {OUTPUT_BYTES_MAX} bytes of text");
+                Self::stop(at, &context(), message)
+            }
             Ok(value) => Ok(value),
             Err(Failed::Arg(index, expected)) => {
                 let value = args.get(index).unwrap_or(&Value::Nil);
@@ -349,7 +361,12 @@ impl<'p> Run<'p> {
                 let value = found.map_or(Value::Nil, |(_, value)| value.clone());
                 fields(value, names, arg)?
             }
-            ArgKind::Pipe(pipe) => self.pipe(pipe, dot)?,
+            ArgKind::Pipe(pipe) => {
+                self.enter(arg.at, &|| arg.to_string())?;
+                let value = self.pipe(pipe, dot)?;
+                self.depth -= 1;
+                value
+            }
             ArgKind::Chain(of, names) => {
                 let value = self.arg(of, dot)?;
                 fields(value, names, arg)?

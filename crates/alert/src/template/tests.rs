@@ -150,6 +150,14 @@ fn a_template_takes_no_more_than_it_may() {
     let large = format!("{{{{ define \"a\" }}}}{}{{{{ end }}}}", "x".repeat(30_000))
         + &"{{ template \"a\" }}".repeat(3);
     assert!(expand_with(&large, 0.0).contains("bytes of text"));
+    let doubled = "{{ $x := \"0123456789abcdef\" }}".to_owned()
+        + &"{{ $x = printf \"%s%s\" $x $x }}".repeat(40);
+    assert!(expand_with(&doubled, 0.0).contains("bytes of text"));
+    let replaced =
+        "{{ $x := printf \"%1000d\" 1 }}{{ $y := reReplaceAll \" \" $x $x }}{{ $y | len }}";
+    assert!(expand_with(replaced, 0.0).contains("bytes of text"));
+    let nested = "{{ define \"a\" }}{{ if true }}{{ (((tmpl \"a\" 1))) }}{{ end }}{{ end }}{{ template \"a\" }}";
+    assert!(expand_with(nested, 0.0).contains("exceeded maximum template depth"));
     let deep = "{{ if true }}".repeat(1000);
     assert!(expand_with(&deep, 0.0).starts_with("refused: line 1: more than"));
     assert!(expand_with(&"(".repeat(10).replace('(', "{{ ("), 0.0).starts_with("refused"));
