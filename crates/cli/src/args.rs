@@ -18,6 +18,7 @@ Examples:
   vedette query --start -1h 'rate(node_cpu_seconds_total{mode=\"idle\"}[5m])'
   vedette query --format json --time 2026-01-31T12:00:00Z up
   vedette ca init && vedette ca issue node-1     certificates for agents and their coordinator
+  vedette token join node-1                      what lets a new agent in, once
   vedette gaps --start -1d node-1                which minutes of a node are there, and why not
   vedette doctor                                 what is wrong, and how to mend it
   source <(vedette completions bash)
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     /// Make an authority of your own, and certificates for the coordinator and its callers
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Make one-time tokens that let agents in
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Say what the coordinator holds and how fast it grows
     Summary {
         /// How to print it.
@@ -159,6 +163,23 @@ pub(crate) enum CaCommand {
         /// How long it counts, in whole days.
         #[arg(long, default_value = "90d", value_parser = times::positive_duration)]
         lifetime: Duration,
+    },
+}
+
+/// Which token is wanted.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token that brings an agent its first certificate, once. Needs the role admin
+    Join {
+        /// The node, by the id of its agent.
+        #[arg(required_unless_present = "any", conflicts_with = "any")]
+        node: Option<String>,
+        /// Good for any node that is not known yet.
+        #[arg(long)]
+        any: bool,
+        /// How long it is good, 30 days at most.
+        #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = times::positive_duration)]
+        ttl: Duration,
     },
 }
 
@@ -381,6 +402,8 @@ mod tests {
             &["top", "--iterations", "0"],
             &["top", "--interval", "0s"],
             &["demo", "--nodes", "0"],
+            &["token", "join"],
+            &["token", "join", "node-1", "--any"],
             &["--timeout", "30", "nodes"],
             &["nonsense"],
             &[],

@@ -9,6 +9,7 @@ use tonic::{Code, Request, Status};
 use wire::client::{Connection as Way, Credentials, Token};
 use wire::proto::admin_service_client::AdminServiceClient;
 use wire::proto::fleet_service_client::FleetServiceClient;
+use wire::proto::join_token_service_client::JoinTokenServiceClient;
 use wire::proto::query_service_client::QueryServiceClient;
 
 use crate::args::Connection;
@@ -84,6 +85,11 @@ impl Coordinator {
         AdminServiceClient::new(self.way()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
     }
 
+    /// What lets agents in.
+    pub(crate) fn join_tokens(&self) -> JoinTokenServiceClient<Way> {
+        JoinTokenServiceClient::new(self.way())
+    }
+
     /// A request that tells the coordinator how long we wait.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -133,7 +139,10 @@ impl Coordinator {
                  or --cert and --key"
             ),
             Code::PermissionDenied => format!("the coordinator at {url} refuses: {message}"),
-            Code::InvalidArgument | Code::NotFound | Code::ResourceExhausted => message.to_owned(),
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition => message.to_owned(),
             Code::Unimplemented => format!(
                 "the coordinator at {url} does not know this question: is it an older version, or \
                  something else?"

@@ -16,6 +16,7 @@ mod query;
 mod screen;
 mod sparkline;
 mod times;
+mod token;
 mod top;
 mod watch;
 
@@ -61,6 +62,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Gaps(gaps) => gaps::run(&coordinator()?, &gaps).await?,
         Command::Audit(audit) => audit::run(&coordinator()?, &audit).await?,
         Command::Ca(command) => ca::run(&command)?,
+        Command::Token(command) => token::run(&coordinator()?, &command).await?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
         Command::Doctor(doctor) => return doctor::run(&coordinator()?, &doctor).await,

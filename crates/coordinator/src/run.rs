@@ -21,6 +21,8 @@ use wire::health::health_server::HealthServer;
 use wire::proto::admin_service_server::AdminServiceServer;
 use wire::proto::fleet_service_server::FleetServiceServer;
 use wire::proto::ingest_service_server::IngestServiceServer;
+use wire::proto::join_service_server::JoinServiceServer;
+use wire::proto::join_token_service_server::JoinTokenServiceServer;
 use wire::proto::query_service_server::QueryServiceServer;
 
 use crate::access::{Access, Audit, FileError, Guard, Need};
@@ -32,6 +34,7 @@ use crate::fleet::{Fleet, FleetApi};
 use crate::health::Health;
 use crate::http::{self, Http, RemoteWrite};
 use crate::ingest::{DECODED_SAMPLES_MAX, Ingest};
+use crate::join::{self, Authority, AuthorityError, Join, JoinTokens};
 use crate::metrics::Metrics;
 use crate::net::{self, Alpn, Connection, Tls, TlsError};
 use crate::query::{QueryApi, Questions};
@@ -53,6 +56,9 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+
+/// Largest message of who asks for a certificate: anyone may send one.
+const JOIN_BYTES_MAX: usize = 16 << 10;
 
 /// Why the coordinator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +101,9 @@ pub enum Error {
     /// It cannot be told who is let in.
     #[error(transparent)]
     Access(#[from] FileError),
+    /// The authority for agents cannot be used.
+    #[error("the authority that signs certificates of agents")]
+    Authority(#[from] AuthorityError),
     /// The reflection service refused our own contract.
     #[error("building the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -105,7 +114,11 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::DataDir { .. } | Self::Reflection(_) | Self::Tls(_) | Self::Access(_) => false,
+            Self::DataDir { .. }
+            | Self::Reflection(_)
+            | Self::Tls(_)
+            | Self::Access(_)
+            | Self::Authority(_) => false,
             Self::Database { .. } | Self::Listen { .. } => true,
             Self::Store(source) => source.is_retryable(),
         }
@@ -146,6 +159,8 @@ pub async fn start(
     let metrics = Metrics::new();
     metrics.watch_store(&store);
     let tls = start_tls(&config, shutdown)?;
+    let authority = config.authority_files();
+    let authority = authority.map(|files| Authority::read(&files, clock.wall_millis() / 1000));
     let access = start_access(&config, &store, &metrics, &clock, shutdown)?;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
@@ -173,6 +188,15 @@ pub async fn start(
         shutdown: shutdown.clone(),
         decoded: Arc::new(Semaphore::new(DECODED_SAMPLES_MAX)),
     };
+    let join = Join::open(join::Parts {
+        authority: authority.transpose()?,
+        access: access.clone(),
+        fleet: fleet.clone(),
+        store: Arc::clone(&store),
+        config: receiver.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+    })?;
     let questions = Questions::new(
         Arc::clone(&store),
         receiver.clone(),
@@ -206,6 +230,7 @@ pub async fn start(
         fleet: FleetApi(fleet),
         query: QueryApi(questions),
         admin: AdminApi(Arc::clone(&store)),
+        join,
         access,
     };
     let accept = |listener, alpn| net::accept(listener, tls.clone(), alpn, Arc::clone(&metrics));
@@ -301,6 +326,7 @@ struct Services {
     fleet: FleetApi,
     query: QueryApi,
     admin: AdminApi,
+    join: Join,
     access: Access,
 }
 
@@ -328,6 +354,8 @@ fn serve_grpc(
         QueryServiceServer::<QueryApi>::NAME,
         FleetServiceServer::<FleetApi>::NAME,
         AdminServiceServer::<AdminApi>::NAME,
+        JoinServiceServer::<Join>::NAME,
+        JoinTokenServiceServer::<JoinTokens>::NAME,
     ]);
     let health_service = HealthServer::new(health.clone());
     let reflection = tonic_reflection::server::Builder::configure()
@@ -349,6 +377,11 @@ fn serve_grpc(
     let fleet = InterceptedService::new(fleet, guard(Need::Read, "fleet"));
     let admin = AdminServiceServer::new(services.admin).max_decoding_message_size(max);
     let admin = InterceptedService::new(admin, guard(Need::Operate, "admin"));
+    let tokens = JoinTokenServiceServer::new(JoinTokens(services.join.clone()))
+        .max_decoding_message_size(JOIN_BYTES_MAX);
+    let tokens = InterceptedService::new(tokens, guard(Need::Administer, "join tokens"));
+    // No guard: who joins has nothing to show yet but its token, and renewing judges by itself.
+    let join = JoinServiceServer::new(services.join).max_decoding_message_size(JOIN_BYTES_MAX);
     let draining = shutdown.clone();
     let drained = shutdown.clone();
     let serving = async move {
@@ -358,7 +391,9 @@ fn serve_grpc(
             .add_service(ingest)
             .add_service(query)
             .add_service(fleet)
-            .add_service(admin);
+            .add_service(admin)
+            .add_service(tokens)
+            .add_service(join);
         let incoming = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
         let served = server.serve_with_incoming_shutdown(incoming, async move {
             draining.draining().await;
