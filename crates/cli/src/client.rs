@@ -48,6 +48,7 @@ impl Coordinator {
             cert: connection.cert.clone(),
             key: connection.key.clone(),
             token,
+            pem: None,
         };
         let within = CONNECT_TIMEOUT.min(connection.timeout);
         let way = wire::client::connect(&url, &credentials, |endpoint| {

@@ -55,6 +55,7 @@ impl Authority {
             cert: name.map(|name| self.path(&format!("{name}.pem"))),
             key: name.map(|name| self.path(&format!("{name}.key"))),
             token: None,
+            pem: None,
         }
     }
 }
