@@ -33,6 +33,8 @@ const JOIN_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 /// The same while there is one, in parts of its time, and the longest that they may come to.
 const RENEW_AGAIN: (f64, f64) = (0.01, 0.04);
 const RENEW_AGAIN_MAX: Duration = Duration::from_secs(300);
+/// The shortest wait, however short a certificate lasts.
+const AGAIN_MIN: Duration = Duration::from_millis(200);
 
 /// Where a join token comes from. It is read when it is needed, because it may come later.
 #[derive(Clone, Debug)]
@@ -124,7 +126,7 @@ impl Holder {
         }
         loop {
             if let Some(held) = &held {
-                sleep(self.until_due(held)).await;
+                sleep(until_due(held, self.clock.monotonic(), self.seed)).await;
             }
             held = Some(self.next(held.as_ref()).await);
         }
@@ -137,46 +139,25 @@ impl Holder {
         }
     }
 
-    fn until_due(&self, held: &Held) -> Duration {
-        let (early, late) = (held.whole.mul_f64(DUE.0), held.whole.mul_f64(DUE.1));
-        let seed = self.seed ^ held.not_after_seconds.cast_unsigned();
-        // One draw between the two.
-        let due = Backoff::new(early, late, seed).map_or(early, |mut draw| draw.next_delay());
-        let after = held.whole.saturating_sub(due);
-        held.left(self.clock.monotonic()).saturating_sub(after)
-    }
-
-    /// The waits between attempts.
-    fn backoff(&self, held: Option<&Held>) -> Backoff {
-        let (least, most) = match held {
-            Some(held) => (
-                held.whole.mul_f64(RENEW_AGAIN.0).min(JOIN_AGAIN.0),
-                held.whole.mul_f64(RENEW_AGAIN.1).min(RENEW_AGAIN_MAX),
-            ),
-            None => JOIN_AGAIN,
-        };
-        let least = least.max(Duration::from_millis(50));
-        let backoff = Backoff::new(least, most.max(least), self.seed);
-        backoff.expect("the first is not zero and not above the second")
-    }
-
     /// The next certificate, after as many attempts as it takes. It is in use when this returns.
     async fn next(&self, held: Option<&Held>) -> Held {
-        let mut backoff = self.backoff(held);
+        let left = || held.map_or(Duration::ZERO, |held| held.left(self.clock.monotonic()));
         let mut is_told = false;
+        let mut backoff = backoff(held, self.seed);
         loop {
             let failed = match self.attempt(held).await {
                 Ok(next) => return next,
                 Err(failed) => failed,
             };
             self.metrics.certificate.failures.inc();
-            let error = crate::chain(&failed);
-            let left_seconds = held.map_or(0, |held| held.left(self.clock.monotonic()).as_secs());
-            if left_seconds > 0 {
+            let (error, left) = (crate::chain(&failed), left());
+            if !left.is_zero() {
+                let left_seconds = left.as_secs();
                 tracing::warn!(left_seconds, error, "the certificate is not renewed yet");
             } else if !is_told {
                 // Once: a person must act, and knows from then on.
                 is_told = true;
+                backoff = self::backoff(None, self.seed);
                 tracing::error!(
                     error,
                     "there is no certificate that counts; what is read is spooled"
@@ -276,6 +257,30 @@ impl Holder {
     }
 }
 
+/// How long a certificate need not be renewed.
+fn until_due(held: &Held, monotonic: Duration, seed: u64) -> Duration {
+    let (early, late) = (held.whole.mul_f64(DUE.0), held.whole.mul_f64(DUE.1));
+    // One draw between the two, another for each certificate.
+    let seed = seed ^ held.not_after_seconds.cast_unsigned();
+    let due = Backoff::new(early, late, seed).map_or(early, |mut draw| draw.next_delay());
+    let after = held.whole.saturating_sub(due);
+    held.left(monotonic).saturating_sub(after)
+}
+
+/// The waits between attempts.
+fn backoff(held: Option<&Held>, seed: u64) -> Backoff {
+    let (least, most) = match held {
+        Some(held) => (
+            held.whole.mul_f64(RENEW_AGAIN.0).min(JOIN_AGAIN.0),
+            held.whole.mul_f64(RENEW_AGAIN.1).min(RENEW_AGAIN_MAX),
+        ),
+        None => JOIN_AGAIN,
+    };
+    let least = least.max(AGAIN_MIN);
+    let backoff = Backoff::new(least, most.max(least), seed);
+    backoff.expect("the first is not zero and not above the second")
+}
+
 /// All that counts of it is the key: the coordinator says the rest.
 fn request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
     let request = CertificateParams::default().serialize_request(key)?;
@@ -289,5 +294,56 @@ async fn answered<T>(
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) => Err(Failed::Refused(status)),
         Err(_elapsed) => Err(Failed::Silent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::client::Pem;
+
+    use super::*;
+
+    fn held(whole: u64, left: u64) -> Held {
+        Held {
+            pem: Pem::new(String::new()),
+            not_after_seconds: 1_800_000_000,
+            whole: Duration::from_secs(whole),
+            left: Duration::from_secs(left),
+            since: Duration::from_secs(50),
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_at_two_thirds_of_its_time_or_so() {
+        let at = |monotonic, held: &Held, seed| {
+            until_due(held, Duration::from_secs(monotonic), seed).as_secs_f64()
+        };
+        let all: Vec<f64> = (0..100)
+            .map(|seed| at(50, &held(1000, 1000), seed))
+            .collect();
+        assert!(
+            all.iter().all(|due| (600.0..=700.0).contains(due)),
+            "{all:?}"
+        );
+        assert!(all.iter().any(|due| *due < 630.0) && all.iter().any(|due| *due > 670.0));
+        // Kept on disk for half of its time, and since then in use.
+        assert!((100.0..=200.0).contains(&at(50, &held(1000, 500), 7)));
+        assert!((0.0..=100.0).contains(&at(150, &held(1000, 500), 7)));
+        for over in [held(1000, 200), held(1000, 0), held(0, 0)] {
+            let due = until_due(&over, Duration::from_secs(50), 7);
+            assert_eq!(due, Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn attempts_are_as_far_apart_as_the_certificate_is_long_and_never_close() {
+        let longest = |held: Option<&Held>| {
+            let mut backoff = backoff(held, 7);
+            let waits = (0..50).map(|_| backoff.next_delay());
+            waits.fold(Duration::ZERO, Duration::max)
+        };
+        assert_eq!(longest(Some(&held(0, 0))), AGAIN_MIN);
+        assert!(longest(Some(&held(86_400, 100))) > Duration::from_secs(200));
+        assert!(longest(None) <= JOIN_AGAIN.1);
     }
 }
