@@ -7,13 +7,13 @@ use std::fmt::Debug;
 use fuzz::{Input, KIB, within};
 use libfuzzer_sys::fuzz_target;
 use wire::ingest::{self, BLOCKS_PER_BATCH_MAX, EVENT_LABELS_MAX, HELLO_LABELS_MAX};
-use wire::{Message, proto};
+use wire::{Message, join, proto};
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let kind = input.u8();
     let bytes = input.rest();
-    match kind % 12 {
+    match kind % 13 {
         0 => {
             let request = message::<proto::SyncRequest>(bytes);
             match request.and_then(|request| request.message) {
@@ -46,7 +46,13 @@ fuzz_target!(|data: &[u8]| {
         8 => drop(message::<proto::RangeRequest>(bytes)),
         9 => drop(message::<proto::QueryResponse>(bytes)),
         10 => drop(message::<proto::SeriesRequest>(bytes)),
-        _ => drop(message::<proto::GetSummaryResponse>(bytes)),
+        11 => drop(message::<proto::GetSummaryResponse>(bytes)),
+        _ => {
+            let request = message::<proto::JoinRequest>(bytes).map(join::JoinRequest::try_from);
+            if let Some(Ok(request)) = request {
+                assert!(request.token.len() <= join::TOKEN_BYTES_MAX);
+            }
+        }
     }
 });
 

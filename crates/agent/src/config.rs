@@ -80,6 +80,8 @@ pub struct TlsConfig {
     pub cert: Option<PathBuf>,
     /// The key of it.
     pub key: Option<PathBuf>,
+    /// A file that holds a token that is good for a first certificate, once.
+    pub join_token_file: Option<PathBuf>,
 }
 
 /// How endpoints are read.
@@ -353,6 +355,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether TLS is spoken to the coordinator.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.coordinator.starts_with("https://")
+    }
+
     fn validate_coordinator(&self) -> Result<(), ConfigError> {
         let bad = |path, problem: &str| {
             Err(ConfigError::Value {
@@ -360,7 +367,7 @@ impl Config {
                 problem: problem.to_owned(),
             })
         };
-        let secure = self.coordinator.starts_with("https://");
+        let secure = self.is_secure();
         if !secure && !self.coordinator.starts_with("http://") {
             return bad(
                 "coordinator",
@@ -378,6 +385,16 @@ impl Config {
         }
         if !secure && self.tls.cert.is_some() {
             return bad("tls.cert", "is of no use to an http coordinator");
+        }
+        if self.tls.join_token_file.is_some() {
+            let path = "tls.join_token_file";
+            if !secure {
+                return bad(path, "would be sent to an http coordinator in plain text");
+            }
+            if self.tls.cert.is_some() || self.token_file.is_some() {
+                let problem = "is there beside tls.cert or token_file: the agent shows one of them";
+                return bad(path, problem);
+            }
         }
         Ok(())
     }
@@ -426,6 +443,8 @@ mod tests {
         let secure = |c: &mut Config| c.coordinator = "https://host:7700".to_owned();
         assert!(refused(secure).starts_with("tls.ca"));
         assert!(refused(|c| c.tls.key = Some("key.pem".into())).starts_with("tls has one"));
+        let token = |c: &mut Config| c.tls.join_token_file = Some("join.token".into());
+        assert!(refused(token).starts_with("tls.join_token_file would be sent"));
         let refusal = refused(|c| c.budget.cpu = -0.5);
         assert_eq!(refusal, "budget.cpu is -0.5, not 0 or more");
         assert!(refused(|c| c.budget.cpu = f64::NAN).starts_with("budget.cpu"));

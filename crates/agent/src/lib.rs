@@ -6,6 +6,7 @@
 //! - [`outbox`] puts the batches of an interval on disk and gives them out until acknowledged;
 //! - [`thin`] says old batches in fewer samples when the disk is short;
 //! - [`sync`] brings them to the coordinator, [`urgent`] brings what cannot wait;
+//! - [`certificate`] proves who the agent is and is renewed, [`way`] is what it is shown on;
 //! - [`budget`] measures what all that costs, and [`pace`] is what gives way when it is too much;
 //! - [`run`] is all of it together, from start to drain.
 //!
@@ -13,6 +14,7 @@
 
 pub mod batch;
 pub mod budget;
+pub mod certificate;
 pub mod collect;
 pub mod config;
 mod cutter;
@@ -26,6 +28,7 @@ pub mod schedule;
 pub mod sync;
 pub mod thin;
 pub mod urgent;
+pub mod way;
 
 pub use config::Config;
 pub use daemon::chain;

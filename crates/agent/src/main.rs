@@ -62,14 +62,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Variables that are no settings: all but the first are read by `vedette`, and may be set for a whole
-/// machine.
-const RESERVED: [&str; 5] = [
+/// Variables that are no settings: all but the first and the last are read by `vedette`, and may be set for a
+/// whole machine.
+const RESERVED: [&str; 6] = [
     "VEDETTE_CONFIG",
     "VEDETTE_CA",
     "VEDETTE_CERT",
     "VEDETTE_KEY",
     "VEDETTE_TOKEN",
+    agent::certificate::JOIN_TOKEN,
 ];
 
 impl Arguments {

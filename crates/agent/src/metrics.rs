@@ -98,6 +98,28 @@ impl BudgetMetrics {
     }
 }
 
+/// What is told of the agent's certificate.
+#[derive(Debug)]
+pub struct CertificateMetrics {
+    /// Its end, in seconds since the Unix epoch; missing where there is none.
+    pub expiry: Gauge,
+    /// Attempts to get one, the first or the next, that failed.
+    pub failures: Counter,
+}
+
+impl CertificateMetrics {
+    fn new(registry: &Registry) -> Self {
+        let name = "vedette_agent_certificate_expiry_timestamp_seconds";
+        let expiry = registry.gauge(name, "The end of the agent's certificate.", &[]);
+        let name = "vedette_agent_certificate_failures_total";
+        let help = "Attempts to get a certificate that failed.";
+        Self {
+            expiry: expiry.expect(VALID),
+            failures: registry.counter(name, help, &[]).expect(VALID),
+        }
+    }
+}
+
 /// Handles to everything else.
 #[derive(Debug)]
 pub struct Metrics {
@@ -147,6 +169,8 @@ pub struct Metrics {
     pub events_pending: Gauge,
     /// Samples dropped while gathering: over the limit, said twice, bad labels.
     pub dropped: [Counter; 3],
+    /// The certificate.
+    pub certificate: CertificateMetrics,
     /// Keys in the configuration that mean nothing.
     pub config_unknown_keys: Gauge,
     /// The budget.
@@ -167,11 +191,10 @@ impl Metrics {
             gauge
         };
         let dropped = ["over_limit", "duplicate", "bad_labels"].map(|reason| {
+            let name = "vedette_agent_dropped_samples_total";
             let help = "Samples dropped while gathering, by reason.";
-            let labels = [("reason", reason)];
-            registry
-                .counter("vedette_agent_dropped_samples_total", help, &labels)
-                .expect(VALID)
+            let counter = registry.counter(name, help, &[("reason", reason)]);
+            counter.expect(VALID)
         });
         let metrics = Self {
             spooled_samples: counter("vedette_agent_spooled_samples_total", "Samples spooled."),
@@ -217,6 +240,7 @@ impl Metrics {
             events_dropped: EventsDropped::new(&registry),
             events_pending: gauge("vedette_agent_events_pending", "Events not recorded."),
             dropped,
+            certificate: CertificateMetrics::new(&registry),
             budget: BudgetMetrics::new(&registry),
             config_unknown_keys: gauge(
                 "vedette_agent_config_unknown_keys",

@@ -13,11 +13,12 @@ use spool::{Directory, Spool};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
-use wire::client::{self, Connection, Credentials, Token};
+use wire::client;
 use wire::ingest::AgentId;
 
 use crate::batch::{Batcher, Gathered};
 use crate::budget::Keeper;
+use crate::certificate;
 use crate::collect::gpu::{Gpu, GpuConfig};
 use crate::collect::host::{Host, HostConfig};
 use crate::collect::scrape::pool::TargetsFile;
@@ -106,7 +107,7 @@ pub fn start(
         labels: config.labels.clone(),
         clock: Arc::clone(clock),
     };
-    let connection = connect(config)?;
+    let way = certificate::start(config, &identity, metrics, shutdown)?;
     let (urgent, events) = queue(metrics, Arc::clone(clock));
     let (out, gathered) = mpsc::channel(GATHERED_MAX);
     let schedule = Schedule {
@@ -146,7 +147,7 @@ pub fn start(
     let last_call = config.drain_timeout.as_duration() / 2;
     let lane = Lane {
         identity: identity.clone(),
-        connection: connection.clone(),
+        way: way.clone(),
         events,
         kept: open_events(config, clock, metrics)?,
         metrics: Arc::clone(metrics),
@@ -154,7 +155,7 @@ pub fn start(
     drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
     let sync = Bulk {
         identity,
-        connection,
+        way,
         outbox,
         interval: wishes,
         families,
@@ -237,17 +238,6 @@ fn open_events(
         }
     };
     kept.map_err(|source| Error::Spool { path, source })
-}
-
-fn connect(config: &Config) -> Result<Connection, client::Error> {
-    let token = config.token_file.as_deref().map(Token::read).transpose()?;
-    let credentials = Credentials {
-        ca: config.tls.ca.clone(),
-        cert: config.tls.cert.clone(),
-        key: config.tls.key.clone(),
-        token,
-    };
-    client::connect(&config.coordinator, &credentials, tuned)
 }
 
 /// How long an agent waits for its coordinator, on any transport.

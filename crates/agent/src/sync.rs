@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use wire::client::Connection;
 use wire::ingest::AgentId;
 use wire::proto;
 use wire::proto::ingest_service_client::IngestServiceClient;
@@ -27,6 +26,7 @@ use wire::proto::sync_response::Message as Answer;
 use crate::families::Families;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::way::Way;
 use lanes::Lanes;
 use stream::Stream;
 
@@ -91,7 +91,9 @@ enum Ended {
     Silent(Duration),
     #[error("the coordinator had batches that this spool did not give out")]
     NewEpoch,
-    #[error("the stream has become old, or most of its series are gone; a new one begins")]
+    #[error(
+        "the stream or its certificate is old, or most of its series are gone; a new one begins"
+    )]
     Outgrown,
     #[error("the coordinator closed the stream")]
     Closed,
@@ -109,7 +111,7 @@ pub struct Bulk {
     /// Who speaks.
     pub identity: Identity,
     /// How to get there.
-    pub connection: Connection,
+    pub way: Way,
     /// The spool.
     pub outbox: Outbox,
     /// What metrics mean.
@@ -130,7 +132,9 @@ impl Bulk {
             tokio::time::sleep(last_call).await;
         };
         tokio::pin!(drained);
+        let mut way = self.way.clone();
         loop {
+            way.mark_seen();
             self.metrics.connects.inc();
             let mut useful = false;
             let ended = tokio::select! {
@@ -161,12 +165,16 @@ impl Bulk {
             tokio::select! {
                 () = &mut drained => return,
                 () = tokio::time::sleep(backoff.next_delay()) => {}
+                // What failed by one certificate may not by another.
+                () = way.changed() => backoff.reset(),
             }
         }
     }
 
     /// One stream from hello to its end. `Ok` when the outbox is closed and empty.
     async fn speak(&self, useful: &mut bool) -> Result<(), Ended> {
+        let mut way = self.way.clone();
+        let connection = way.connection().await;
         let (requests, outgoing) = mpsc::channel(4);
         let hello = Message::Hello(self.identity.hello());
         let first = proto::SyncRequest {
@@ -176,8 +184,8 @@ impl Bulk {
             .send(first)
             .await
             .map_err(|_closed| Ended::Closed)?;
-        let mut client = IngestServiceClient::new(self.connection.clone())
-            .max_decoding_message_size(wire::MESSAGE_BYTES_MAX);
+        let mut client =
+            IngestServiceClient::new(connection).max_decoding_message_size(wire::MESSAGE_BYTES_MAX);
         let opened = async {
             let mut answers = client
                 .sync(ReceiverStream::new(outgoing))
@@ -209,7 +217,7 @@ impl Bulk {
         } else {
             Lanes::in_order(settled)
         };
-        let mut stream = Stream::new(self, requests, lanes, useful);
+        let mut stream = Stream::new(self, way, requests, lanes, useful);
         stream.in_order = !welcome.takes_holes;
         if let Some(settings) = welcome.settings {
             stream.settle(&settings);

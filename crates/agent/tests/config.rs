@@ -98,6 +98,10 @@ fn what_stands_behind_a_hash_is_a_setting_too() {
     let mut config = loaded(&file).strict().unwrap();
     // Certificates are for it.
     config.coordinator = "https://coordinator:7700".to_owned();
+    // Who joins brings none along.
+    let refused = config.validate().unwrap_err().to_string();
+    assert!(refused.starts_with("tls.join_token_file"), "{refused}");
+    assert!(config.tls.join_token_file.take().is_some());
     assert!(config.collectors.gpu.library.is_some());
     assert!(config.scraping.targets_file.is_some());
     config.validate().unwrap();

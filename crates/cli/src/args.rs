@@ -26,6 +26,7 @@ Examples:
   vedette ca init && vedette ca issue node-1     certificates for agents and their coordinator
   vedette incidents                              what is wrong, and who sees to it
   vedette ack abcd-7 --for 30m                   I see to it
+  vedette token join node-1                      what lets a new agent in, once
   vedette gaps --start -1d node-1                which minutes of a node are there, and why not
   vedette test rules rules_test.yml              unit tests of rules, in promtool's form
   vedette doctor                                 what is wrong, and how to mend it
@@ -128,6 +129,9 @@ pub(crate) enum Command {
     /// Make an authority of your own, and certificates for the coordinator and its callers
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Make one-time tokens that let agents in
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Say what the coordinator holds and how fast it grows
     Summary {
         /// How to print it.
@@ -243,6 +247,23 @@ pub(crate) struct TestRulesArgs {
     /// Only tests with this text in their name.
     #[arg(long, value_name = "TEXT")]
     pub(crate) run: Option<String>,
+}
+
+/// Which token is wanted.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token that brings an agent its first certificate, once. Needs the role admin
+    Join {
+        /// The node, by the id of its agent.
+        #[arg(required_unless_present = "any", conflicts_with = "any")]
+        node: Option<String>,
+        /// Good for any node that is not known yet.
+        #[arg(long)]
+        any: bool,
+        /// How long it is good, 30 days at most.
+        #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = times::positive_duration)]
+        ttl: Duration,
+    },
 }
 
 /// What the holder of a certificate is allowed.
@@ -491,6 +512,8 @@ mod tests {
             &["top", "--interval", "0s"],
             &["demo", "--nodes", "0"],
             &["explain"],
+            &["token", "join"],
+            &["token", "join", "node-1", "--any"],
             &["--timeout", "30", "nodes"],
             &["nonsense"],
             &[],

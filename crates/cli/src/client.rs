@@ -11,6 +11,7 @@ use wire::proto::admin_service_client::AdminServiceClient;
 use wire::proto::alert_service_client::AlertServiceClient;
 use wire::proto::duty_service_client::DutyServiceClient;
 use wire::proto::fleet_service_client::FleetServiceClient;
+use wire::proto::join_token_service_client::JoinTokenServiceClient;
 use wire::proto::query_service_client::QueryServiceClient;
 
 use crate::args::Connection;
@@ -49,6 +50,7 @@ impl Coordinator {
             cert: connection.cert.clone(),
             key: connection.key.clone(),
             token,
+            pem: None,
         };
         let within = CONNECT_TIMEOUT.min(connection.timeout);
         let way = wire::client::connect(&url, &credentials, |endpoint| {
@@ -94,6 +96,11 @@ impl Coordinator {
     /// What those on duty do.
     pub(crate) fn duty(&self) -> DutyServiceClient<Way> {
         DutyServiceClient::new(self.way()).max_decoding_message_size(wire::MESSAGE_BYTES_MAX)
+    }
+
+    /// What lets agents in.
+    pub(crate) fn join_tokens(&self) -> JoinTokenServiceClient<Way> {
+        JoinTokenServiceClient::new(self.way())
     }
 
     /// A request that tells the coordinator how long we wait.

@@ -21,6 +21,7 @@ mod rules;
 mod screen;
 mod sparkline;
 mod times;
+mod token;
 mod top;
 mod watch;
 
@@ -79,6 +80,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ca(command) => ca::run(&command)?,
         Command::Check(command) => return rules::check(&command),
         Command::Test(command) => return rules::test(&command),
+        Command::Token(command) => token::run(&coordinator()?, &command).await?,
         Command::Summary { format } => fleet::summary(&coordinator()?, format).await?,
         Command::Top(top) => top::run(coordinator()?, &top).await?,
         Command::Explain(explain) => return explain::run(&explain),

@@ -31,6 +31,7 @@ pub use certificate::{Certificate, CertificateError};
 pub use guard::Guard;
 pub use refusal::Refusal;
 pub use role::{Need, Role};
+pub(crate) use tokens::{Digest, digest_of};
 pub use tokens::{NewToken, Secret, TokenFileError, Tokens};
 
 /// How often files of tokens and of revocations are looked at.
@@ -307,24 +308,36 @@ impl Access {
     /// Counts and records that someone was not let in.
     pub fn refused(&self, address: SocketAddr, action: &dyn fmt::Display, refusal: &Refusal) {
         self.0.metrics.access_refused[refusal.index()].inc();
-        self.0.audit.record(Entry {
-            at_millis: self.0.clock.wall_millis(),
-            who: refusal.who().to_owned(),
-            address: address.to_string(),
-            action: action.to_string(),
-            outcome: Outcome::Refused,
-            detail: refusal.to_string(),
-        });
+        let (action, detail) = (action.to_string(), refusal.to_string());
+        self.record(address, refusal.who(), &action, Outcome::Refused, detail);
+    }
+
+    /// Whether certificates of this name are taken back.
+    #[must_use]
+    pub fn is_revoked(&self, name: &str) -> bool {
+        self.in_force().revoked.contains(name)
     }
 
     /// Records that a caller has changed something.
     pub fn did(&self, caller: &Caller, address: SocketAddr, action: &str, detail: String) {
+        self.record(address, &caller.name, action, Outcome::Done, detail);
+    }
+
+    /// Records what was done or refused where there is no caller that was let in.
+    pub fn record(
+        &self,
+        address: SocketAddr,
+        who: &str,
+        action: &str,
+        outcome: Outcome,
+        detail: String,
+    ) {
         self.0.audit.record(Entry {
             at_millis: self.0.clock.wall_millis(),
-            who: caller.name.to_string(),
+            who: who.to_owned(),
             address: address.to_string(),
             action: action.to_owned(),
-            outcome: Outcome::Done,
+            outcome,
             detail,
         });
     }

@@ -11,6 +11,7 @@ use daemon::units::{ByteSize, HumanDuration};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Files;
+use crate::join::AuthorityFiles;
 use crate::net::TlsFiles;
 
 pub use alerting::AlertingConfig;
@@ -29,6 +30,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Who is let in.
     pub access: AccessConfig,
+    /// The authority that signs certificates of agents.
+    pub join: JoinConfig,
     /// How long a drain may take.
     pub drain_timeout: HumanDuration,
     /// Logs.
@@ -55,6 +58,7 @@ impl Default for Config {
             http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7780)),
             tls: TlsConfig::default(),
             access: AccessConfig::default(),
+            join: JoinConfig::default(),
             drain_timeout: HumanDuration::from_secs(30),
             log: LogConfig::default(),
             store: StoreConfig::default(),
@@ -89,6 +93,60 @@ pub struct AccessConfig {
     pub tokens: Option<PathBuf>,
     /// Whether it may listen beyond this machine without TLS or without asking who calls.
     pub insecure: bool,
+}
+
+/// The authority that signs certificates of agents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JoinConfig {
+    /// Its certificate, which `tls.client_ca` has to know. Without it agents bring theirs along.
+    pub authority_cert: Option<PathBuf>,
+    /// The key of it.
+    pub authority_key: Option<PathBuf>,
+    /// How long a certificate counts.
+    pub certificate_lifetime: HumanDuration,
+}
+
+impl Default for JoinConfig {
+    fn default() -> Self {
+        Self {
+            authority_cert: None,
+            authority_key: None,
+            certificate_lifetime: HumanDuration::from_secs(86_400),
+        }
+    }
+}
+
+impl JoinConfig {
+    fn validate(&self, tls: &TlsConfig) -> Result<(), ConfigError> {
+        let wrong = |path, problem| Err(ConfigError { path, problem });
+        match (&self.authority_cert, &self.authority_key) {
+            (Some(_), None) => {
+                return wrong(
+                    "join.authority_key",
+                    "is missing beside join.authority_cert",
+                );
+            }
+            (None, Some(_)) => {
+                return wrong(
+                    "join.authority_cert",
+                    "is missing beside join.authority_key",
+                );
+            }
+            (Some(_), Some(_)) if tls.client_ca.is_none() => {
+                return wrong("join.authority_cert", "needs tls.client_ca");
+            }
+            _ => {}
+        }
+        let lifetime = self.certificate_lifetime.as_duration();
+        if lifetime < Duration::from_secs(5) {
+            return wrong("join.certificate_lifetime", "is under \"5s\"");
+        }
+        if lifetime > Duration::from_secs(366 * 86_400) {
+            return wrong("join.certificate_lifetime", "is over \"366d\"");
+        }
+        Ok(())
+    }
 }
 
 /// What is kept, and how.
@@ -248,6 +306,16 @@ impl Config {
         }
     }
 
+    /// Where the authority for agents lies, if there is one.
+    #[must_use]
+    pub fn authority_files(&self) -> Option<AuthorityFiles> {
+        Some(AuthorityFiles {
+            cert: self.join.authority_cert.clone()?,
+            key: self.join.authority_key.clone()?,
+            client_ca: self.tls.client_ca.clone()?,
+        })
+    }
+
     fn validate_access(&self) -> Result<(), ConfigError> {
         let wrong = |path, problem| Err(ConfigError { path, problem });
         match (&self.tls.cert, &self.tls.key) {
@@ -309,6 +377,7 @@ impl Config {
             "is empty",
         )?;
         self.validate_access()?;
+        self.join.validate(&self.tls)?;
         at_least(
             self.store.retention.as_duration() >= day,
             "store.retention",
@@ -400,6 +469,18 @@ mod tests {
         assert!(refused(&config).unwrap_err().starts_with("http_listen"));
         config.access.insecure = true;
         assert_eq!(refused(&config), Ok(()));
+        config.join.authority_cert = Some("ca.pem".into());
+        assert!(
+            refused(&config)
+                .unwrap_err()
+                .starts_with("join.authority_key")
+        );
+        config.join.authority_key = Some("ca.key".into());
+        assert!(
+            refused(&config)
+                .unwrap_err()
+                .contains("needs tls.client_ca")
+        );
         config.tls.client_ca = Some("ca.pem".into());
         assert!(refused(&config).unwrap_err().starts_with("tls.client_ca"));
     }

@@ -135,6 +135,12 @@ impl Fleet {
         })
     }
 
+    /// Whether an agent of this name was ever seen.
+    #[must_use]
+    pub fn knows(&self, agent: &AgentId) -> bool {
+        self.lock().nodes.contains_key(agent)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

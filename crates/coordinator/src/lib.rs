@@ -5,6 +5,7 @@
 //!
 //! - [`net`]: connections and their handshakes; [`access`]: who may do what, and the audit log;
 //! - [`ingest`]: the streams of the agents, checked at the door and handed to the [`writer`];
+//! - [`join`]: certificates for agents;
 //! - [`writer`]: the one thread that commits, many batches with one sync;
 //! - [`upkeep`]: flushing the head and dropping old days, on time;
 //! - [`fleet`]: who is there; [`events`]: what happened on the nodes;
@@ -24,6 +25,7 @@ pub mod fleet;
 pub mod health;
 pub mod http;
 pub mod ingest;
+pub mod join;
 pub mod losses;
 pub mod metrics;
 pub mod net;

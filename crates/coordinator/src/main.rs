@@ -59,9 +59,9 @@ enum Command {
     Token(token::TokenCommand),
 }
 
-/// Variables that are no settings: all but the first are read by `vedette`, and may be set for a whole
-/// machine.
-const RESERVED: [&str; 7] = [
+/// Variables that are no settings: all but the first are read by `vedette` and agents, and may be set for a
+/// whole machine.
+const RESERVED: [&str; 8] = [
     "VEDETTE_CONFIG",
     "VEDETTE_COORDINATOR",
     "VEDETTE_CA",
@@ -69,6 +69,7 @@ const RESERVED: [&str; 7] = [
     "VEDETTE_KEY",
     "VEDETTE_TOKEN",
     "VEDETTE_TOKEN_FILE",
+    "VEDETTE_JOIN_TOKEN",
 ];
 
 impl Arguments {
@@ -227,6 +228,10 @@ fn reload(arguments: &Arguments, running: &run::Running, logs: &daemon::logs::Lo
         ("log.color", old.log.color != new.log.color),
         ("tls", old.tls != new.tls),
         ("access", old.access != new.access),
+        (
+            "join.authority_cert",
+            old.authority_files() != new.authority_files(),
+        ),
         (
             "store.block_cache",
             old.store.block_cache != new.store.block_cache,

@@ -8,6 +8,7 @@ use daemon::metrics::{
 use store::Store;
 
 use crate::access::Refusal;
+use crate::join::{Denied, Way};
 use crate::losses;
 
 /// Why a batch was not taken in. Everything dropped is counted with one of these.
@@ -91,6 +92,10 @@ pub struct Metrics {
     pub config_unknown_keys: Gauge,
     /// Callers who were not let in, by [`Refusal`].
     pub access_refused: [Counter; Refusal::REASONS.len()],
+    /// Certificates issued to agents, by [`Way`].
+    pub certificates_issued: [Counter; Way::ALL.len()],
+    /// Certificates that were asked for and not issued, by [`Denied`].
+    pub certificates_refused: [Counter; Denied::REASONS.len()],
     /// Entries of the audit log that were not written.
     pub audit_left_out: Counter,
     /// Connections that ended before they said anything that could be understood.
@@ -140,8 +145,21 @@ impl Metrics {
                 .counter("vedette_coordinator_access_refused_total", help, &labels)
                 .expect(VALID)
         });
+        let certificates_issued = Way::ALL.map(|way| {
+            let help = "Certificates issued to agents: for a token, or for the certificate before.";
+            let name = "vedette_coordinator_certificates_issued_total";
+            registry.counter(name, help, &[("way", way)]).expect(VALID)
+        });
+        let certificates_refused = Denied::REASONS.map(|reason| {
+            let help = "Certificates that were asked for and not issued, by reason.";
+            let name = "vedette_coordinator_certificates_refused_total";
+            let labels = [("reason", reason)];
+            registry.counter(name, help, &labels).expect(VALID)
+        });
         let metrics = Self {
             access_refused,
+            certificates_issued,
+            certificates_refused,
             audit_left_out: counter(
                 "vedette_coordinator_audit_left_out_total",
                 "Entries of the audit log that were not written.",

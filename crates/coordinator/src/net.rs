@@ -22,6 +22,7 @@ use crate::access::{Certificate, Peer};
 use crate::metrics::Metrics;
 
 pub use tls::{Alpn, Tls, TlsError, TlsFiles, follow};
+pub(crate) use tls::{certificates, verifier};
 
 /// Connections of one port. A fleet of ten thousand agents has two streams each on one connection.
 const CONNECTIONS_MAX: usize = 20_000;

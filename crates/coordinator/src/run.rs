@@ -23,6 +23,8 @@ use wire::proto::alert_service_server::AlertServiceServer;
 use wire::proto::duty_service_server::DutyServiceServer;
 use wire::proto::fleet_service_server::FleetServiceServer;
 use wire::proto::ingest_service_server::IngestServiceServer;
+use wire::proto::join_service_server::JoinServiceServer;
+use wire::proto::join_token_service_server::JoinTokenServiceServer;
 use wire::proto::query_service_server::QueryServiceServer;
 
 use crate::access::{Access, Audit, FileError, Guard, Need};
@@ -35,6 +37,7 @@ use crate::fleet::{Fleet, FleetApi};
 use crate::health::Health;
 use crate::http::{self, Http, RemoteWrite};
 use crate::ingest::{DECODED_SAMPLES_MAX, Ingest};
+use crate::join::{self, Authority, AuthorityError, Join, JoinTokens};
 use crate::metrics::Metrics;
 use crate::net::{self, Alpn, Connection, Tls, TlsError};
 use crate::query::{QueryApi, Questions};
@@ -56,6 +59,9 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Streams that one connection may have open.
 const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+
+/// Largest message of who asks for a certificate: anyone may send one.
+const JOIN_BYTES_MAX: usize = 16 << 10;
 
 /// Why the coordinator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +107,9 @@ pub enum Error {
     /// Alerting cannot do what the configuration says.
     #[error("starting alerting")]
     Alerting(#[from] OfficeError),
+    /// The authority for agents cannot be used.
+    #[error("the authority that signs certificates of agents")]
+    Authority(#[from] AuthorityError),
     /// The reflection service refused our own contract.
     #[error("building the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -111,7 +120,11 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::DataDir { .. } | Self::Reflection(_) | Self::Tls(_) | Self::Access(_) => false,
+            Self::DataDir { .. }
+            | Self::Reflection(_)
+            | Self::Tls(_)
+            | Self::Access(_)
+            | Self::Authority(_) => false,
             Self::Database { .. } | Self::Listen { .. } => true,
             Self::Store(source) => source.is_retryable(),
             Self::Alerting(source) => source.is_retryable(),
@@ -153,6 +166,8 @@ pub async fn start(
     let metrics = Metrics::new();
     metrics.watch_store(&store);
     let tls = start_tls(&config, shutdown)?;
+    let authority = config.authority_files();
+    let authority = authority.map(|files| Authority::read(&files, clock.wall_millis() / 1000));
     let access = start_access(&config, &store, &metrics, &clock, shutdown)?;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
@@ -180,6 +195,15 @@ pub async fn start(
         shutdown: shutdown.clone(),
         decoded: Arc::new(Semaphore::new(DECODED_SAMPLES_MAX)),
     };
+    let join = Join::open(join::Parts {
+        authority: authority.transpose()?,
+        access: access.clone(),
+        fleet: fleet.clone(),
+        store: Arc::clone(&store),
+        config: receiver.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+    })?;
     let questions = Questions::new(
         Arc::clone(&store),
         receiver.clone(),
@@ -231,6 +255,7 @@ pub async fn start(
         admin: AdminApi(Arc::clone(&store)),
         alerts: AlertApi { office },
         duty,
+        join,
         access,
     };
     let accept = |listener, alpn| net::accept(listener, tls.clone(), alpn, Arc::clone(&metrics));
@@ -328,6 +353,7 @@ struct Services {
     admin: AdminApi,
     alerts: AlertApi,
     duty: DutyApi,
+    join: Join,
     access: Access,
 }
 
@@ -357,6 +383,8 @@ fn serve_grpc(
         AdminServiceServer::<AdminApi>::NAME,
         AlertServiceServer::<AlertApi>::NAME,
         DutyServiceServer::<DutyApi>::NAME,
+        JoinServiceServer::<Join>::NAME,
+        JoinTokenServiceServer::<JoinTokens>::NAME,
     ]);
     let health_service = HealthServer::new(health.clone());
     let reflection = tonic_reflection::server::Builder::configure()
@@ -382,6 +410,11 @@ fn serve_grpc(
     let alerts = InterceptedService::new(alerts, guard(Need::Read, "alerts"));
     let duty = DutyServiceServer::new(services.duty).max_decoding_message_size(max);
     let duty = InterceptedService::new(duty, guard(Need::Operate, "duty"));
+    let tokens = JoinTokenServiceServer::new(JoinTokens(services.join.clone()))
+        .max_decoding_message_size(JOIN_BYTES_MAX);
+    let tokens = InterceptedService::new(tokens, guard(Need::Administer, "join tokens"));
+    // No guard: who joins has nothing to show yet but its token, and renewing judges by itself.
+    let join = JoinServiceServer::new(services.join).max_decoding_message_size(JOIN_BYTES_MAX);
     let draining = shutdown.clone();
     let drained = shutdown.clone();
     let serving = async move {
@@ -393,7 +426,9 @@ fn serve_grpc(
             .add_service(fleet)
             .add_service(admin)
             .add_service(alerts)
-            .add_service(duty);
+            .add_service(duty)
+            .add_service(tokens)
+            .add_service(join);
         let incoming = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
         let served = server.serve_with_incoming_shutdown(incoming, async move {
             draining.draining().await;

@@ -22,6 +22,32 @@ pub struct Credentials {
     pub key: Option<PathBuf>,
     /// A bearer token.
     pub token: Option<Token>,
+    /// Certificate, chain and key in the place of files.
+    pub pem: Option<Pem>,
+}
+
+/// A certificate, its chain and its key together, in PEM; it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem(String);
+
+impl Pem {
+    /// From its text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, key included: for a file that is ours alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pem(…)")
+    }
 }
 
 /// A bearer token; it is never shown.
@@ -41,6 +67,12 @@ impl Token {
     /// When the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
         read(path).map(|text| Self::new(&String::from_utf8_lossy(&text)))
+    }
+
+    /// The text, for the message that carries it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 }
 
@@ -127,9 +159,11 @@ pub fn connect(
     }
     let endpoint = Endpoint::from_shared(url.to_owned());
     let mut endpoint = endpoint.map_err(|_source| with_url(|url| Error::Url { url }))?;
-    let identity = match (&credentials.cert, &credentials.key) {
-        (Some(cert), Some(key)) => Some(Identity::from_pem(read(cert)?, read(key)?)),
-        (None, None) => None,
+    let identity = match (&credentials.pem, &credentials.cert, &credentials.key) {
+        // Each is looked for in the text, and what is not it is passed over.
+        (Some(Pem(text)), None, None) => Some(Identity::from_pem(text, text)),
+        (None, Some(cert), Some(key)) => Some(Identity::from_pem(read(cert)?, read(key)?)),
+        (None, None, None) => None,
         _ => return Err(Error::HalfIdentity),
     };
     if secure {

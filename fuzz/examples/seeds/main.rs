@@ -22,6 +22,13 @@ fn main() -> std::io::Result<()> {
         ("agent_page", text::pages()),
         ("agent_thin", files::batches()),
         (
+            "certificate_request",
+            vec![
+                golden("coordinator/certificate-request.der"),
+                golden("coordinator/rsa-request.der"),
+            ],
+        ),
+        (
             "client_certificate",
             vec![golden("coordinator/client-certificate.der")],
         ),

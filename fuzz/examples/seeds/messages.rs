@@ -33,6 +33,11 @@ pub(crate) fn messages() -> Seeds {
         summary: "it fell off the bus".to_owned(),
         ..proto::Event::default()
     };
+    let join = proto::JoinRequest {
+        agent_id: "node-1".to_owned(),
+        token: "vdj_00".to_owned(),
+        certificate_request: vec![0x30],
+    };
     let sync = |message| proto::SyncRequest {
         message: Some(message),
     };
@@ -48,6 +53,7 @@ pub(crate) fn messages() -> Seeds {
         (2, hello.encode_to_vec()),
         (3, batch.encode_to_vec()),
         (4, event.encode_to_vec()),
+        (12, join.encode_to_vec()),
     ];
     let mut seeds: Seeds = numbered
         .map(|(kind, bytes)| [&[kind][..], &bytes].concat())

@@ -95,6 +95,16 @@ impl Agent {
         agent
     }
 
+    /// Its state folder.
+    ///
+    /// # Panics
+    /// Never: it is always started with one.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        let mut flags = self.arguments.iter().skip_while(|it| *it != "--state-dir");
+        PathBuf::from(flags.nth(1).unwrap())
+    }
+
     /// The arguments it is started with.
     #[must_use]
     pub fn arguments(&self) -> &[String] {

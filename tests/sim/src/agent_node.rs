@@ -14,6 +14,7 @@ use agent::metrics::Metrics;
 use agent::outbox::Outbox;
 use agent::sync::{Bulk, Identity};
 use agent::urgent::{Happened, Kept, Lane, Urgent, queue};
+use agent::way::Way;
 use daemon::clock::{Clock as _, SharedClock};
 use daemon::shutdown::Shutdown;
 use hyper_util::rt::TokioIo;
@@ -103,13 +104,13 @@ impl AgentNode {
             labels: BTreeMap::new(),
             clock: Arc::clone(&clock),
         };
-        let connection = connection();
+        let way = Way::fixed(connection());
         let families = Families::default();
         let shutdown = Shutdown::new();
         let (urgent, events) = queue(&metrics, clock);
         let lane = Lane {
             identity: identity.clone(),
-            connection: connection.clone(),
+            way: way.clone(),
             events,
             kept: self.kept(&metrics)?,
             metrics: Arc::clone(&metrics),
@@ -117,7 +118,7 @@ impl AgentNode {
         drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
         let bulk = Bulk {
             identity,
-            connection,
+            way,
             outbox: outbox.clone(),
             families: families.clone(),
             interval: watch::channel(None).0,
@@ -149,7 +150,7 @@ impl AgentNode {
                 }
                 let twin = Bulk {
                     identity: identity.clone(),
-                    connection: connection(),
+                    way: Way::fixed(connection()),
                     outbox: outbox.clone(),
                     families: families.clone(),
                     interval: watch::channel(None).0,

@@ -13,6 +13,7 @@ use wire::proto::sync_response::Message as Answer;
 use super::dictionary::Dictionary;
 use super::lanes::{Lane, Lanes};
 use super::{ANSWER_WITHIN, Bulk, Ended};
+use crate::way::Way;
 
 /// Window until the coordinator says another.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -37,6 +38,7 @@ pub(super) enum Sent {
 /// One stream to the coordinator.
 pub(super) struct Stream<'a> {
     pub(super) sync: &'a Bulk,
+    way: Way,
     pub(super) requests: mpsc::Sender<proto::SyncRequest>,
     pub(super) dictionary: Dictionary,
     /// Where to go on telling what metrics mean.
@@ -68,12 +70,14 @@ impl<'a> Stream<'a> {
     /// A stream that sends what `lanes` say. It sets `useful` when the coordinator has taken something.
     pub(super) fn new(
         sync: &'a Bulk,
+        way: Way,
         requests: mpsc::Sender<proto::SyncRequest>,
         lanes: Lanes,
         useful: &'a mut bool,
     ) -> Self {
         Self {
             sync,
+            way,
             requests,
             dictionary: Dictionary::default(),
             told: 0,
@@ -111,6 +115,8 @@ impl<'a> Stream<'a> {
             let waits = self.backfill_from > Instant::now() && self.lanes.backfill().is_some();
             tokio::select! {
                 answer = answers.message() => self.answered(answer?).await?,
+                // With another certificate: what is under way is answered here, the rest goes there.
+                () = self.way.changed(), if !self.outgrown => self.outgrown = true,
                 () = self.sync.outbox.fresh().notified(), if !more => {}
                 () = sleep_until(self.backfill_from), if waits => {}
                 () = sleep_until(self.heard + ANSWER_WITHIN), if !self.in_flight.is_empty() => {

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Streaming};
 use wire::Message as _;
-use wire::client::{Credentials, connect};
+use wire::client::{Connection, Credentials, connect};
 use wire::proto::ingest_service_server::{IngestService, IngestServiceServer};
 use wire::proto::urgent_request::Message as Said;
 
@@ -199,7 +199,7 @@ impl Setup {
     fn bulk(&self) -> Bulk {
         Bulk {
             identity: self.identity.clone(),
-            connection: self.connection.clone(),
+            way: Way::fixed(self.connection.clone()),
             outbox: self.identity.outbox.clone(),
             families: Families::default(),
             interval: watch::channel(None).0,
@@ -266,6 +266,32 @@ async fn a_record_that_does_not_decode_is_counted_and_passed_over() {
     assert_eq!(state.said, [0, 0, 1, 2, 2]);
     let lost: Vec<_> = state.losses.iter().map(|loss| loss.0).collect();
     assert_eq!(lost, [5, 1, 3]);
+}
+
+#[tokio::test]
+async fn another_way_is_taken_when_what_is_under_way_is_answered() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    let (signpost, way) = Way::unknown();
+    let bulk = Bulk {
+        way,
+        ..setup.bulk()
+    };
+    outbox.put(vec![record("a")]).await.unwrap();
+    let changes = async {
+        signpost.send_replace(Some(setup.connection.clone()));
+        while outbox.pending() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        signpost.send_replace(Some(setup.connection.clone()));
+    };
+    let mut useful = false;
+    let (ended, ()) = tokio::join!(speak(&bulk, &mut useful), changes);
+    assert!(matches!(ended, Err(Ended::Outgrown)) && useful);
+    outbox.put(vec![record("b")]).await.unwrap();
+    outbox.close();
+    speak(&bulk, &mut useful).await.unwrap();
+    assert_eq!(setup.fake.state.lock().unwrap().batches, [1, 2]);
 }
 
 #[tokio::test]
@@ -431,7 +457,7 @@ fn lane(setup: &Setup) -> (Urgent, Lane) {
     let (urgent, events) = queue(&setup.metrics, SystemClock::shared());
     let lane = Lane {
         identity: setup.identity.clone(),
-        connection: setup.connection.clone(),
+        way: Way::fixed(setup.connection.clone()),
         events,
         kept: Kept::in_memory(LIMITS, &setup.metrics).unwrap(),
         metrics: Arc::clone(&setup.metrics),

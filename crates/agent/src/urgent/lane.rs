@@ -18,6 +18,7 @@ use super::Kept;
 use super::kept::{Cursor, Place};
 use crate::metrics::Metrics;
 use crate::sync::{ANSWER_WITHIN, Identity, WELCOME_WITHIN, backoff};
+use crate::way::Way;
 
 /// Events that are sent and not answered.
 const IN_FLIGHT_MAX: usize = 256;
@@ -29,7 +30,7 @@ pub struct Lane {
     /// Who speaks.
     pub identity: Identity,
     /// How to get there.
-    pub connection: Connection,
+    pub way: Way,
     /// The events as they are handed in.
     pub events: mpsc::Receiver<Event>,
     /// Where they are kept until they are recorded.
@@ -49,7 +50,7 @@ impl Lane {
     pub async fn run(self, shutdown: Shutdown) {
         let speaker = Speaker {
             identity: self.identity,
-            connection: self.connection,
+            way: self.way,
             kept: self.kept.clone(),
             metrics: self.metrics,
         };
@@ -83,7 +84,7 @@ async fn keep_all(mut events: mpsc::Receiver<Event>, kept: Kept, shutdown: &Shut
 /// One side of the streams.
 struct Speaker {
     identity: Identity,
-    connection: Connection,
+    way: Way,
     kept: Kept,
     metrics: Arc<Metrics>,
 }
@@ -137,7 +138,9 @@ struct Opened {
 impl Speaker {
     async fn run(self, shutdown: &Shutdown) {
         let mut backoff = backoff(self.identity.outbox.epoch() ^ 1);
+        let mut way = self.way.clone();
         loop {
+            way.mark_seen();
             let mut useful = false;
             let ended = tokio::select! {
                 () = shutdown.draining() => return,
@@ -152,11 +155,12 @@ impl Speaker {
             tokio::select! {
                 () = shutdown.draining() => return,
                 () = tokio::time::sleep(backoff.next_delay()) => {}
+                () = way.changed() => backoff.reset(),
             }
         }
     }
 
-    async fn open(&self) -> Result<Opened, Status> {
+    async fn open(&self, connection: Connection) -> Result<Opened, Status> {
         let (requests, outgoing) = mpsc::channel(16);
         let hello = self.identity.hello();
         let hello_is_sound = Hello::try_from(hello.clone()).is_ok();
@@ -164,7 +168,7 @@ impl Speaker {
             .send(request(Message::Hello(hello)))
             .await
             .map_err(|_closed| Status::unavailable("the stream is closed"))?;
-        let mut client = IngestServiceClient::new(self.connection.clone());
+        let mut client = IngestServiceClient::new(connection);
         let opened = client.urgent(ReceiverStream::new(outgoing));
         let answers = tokio::time::timeout(WELCOME_WITHIN, opened)
             .await
@@ -179,18 +183,28 @@ impl Speaker {
 
     /// One stream. `useful` is set when the number of events that wait has become smaller.
     async fn speak(&self, useful: &mut bool) -> Result<(), Status> {
+        let mut way = self.way.clone();
+        let connection = way.connection().await;
         let Opened {
             requests,
             mut answers,
             hello_is_sound,
-        } = self.open().await?;
+        } = self.open(connection).await?;
         let mut under_way = UnderWay::default();
         let mut takes_more = true;
         let mut may_read = true;
+        let mut is_moving = false;
         let mut heard = Instant::now();
         loop {
             let waits = under_way.waits();
-            let reads = under_way.to_send.is_empty() && under_way.in_flight.len() < IN_FLIGHT_MAX;
+            if is_moving && !waits && under_way.to_send.is_empty() {
+                // It did what it was for.
+                *useful = true;
+                return Ok(());
+            }
+            let reads = under_way.to_send.is_empty()
+                && under_way.in_flight.len() < IN_FLIGHT_MAX
+                && !is_moving;
             tokio::select! {
                 recorded = next_recorded(&mut answers) => {
                     let id = match recorded {
@@ -213,6 +227,7 @@ impl Speaker {
                     under_way.to_send.extend(events);
                     self.settle(&mut under_way).await;
                 }
+                () = way.changed(), if !is_moving => is_moving = true,
                 () = self.kept.fresh().notified(), if !may_read => may_read = true,
                 permit = requests.reserve(), if takes_more && !under_way.to_send.is_empty() => {
                     let Ok(permit) = permit else {

@@ -22,6 +22,7 @@ use super::kept::Cursor;
 use super::*;
 use crate::outbox::Outbox;
 use crate::sync::Identity;
+use crate::way::Way;
 
 type Answers<T> = ReceiverStream<Result<T, Status>>;
 
@@ -162,7 +163,7 @@ impl Agent {
                 labels: BTreeMap::new(),
                 clock: SystemClock::shared(),
             },
-            connection: connection.clone(),
+            way: Way::fixed(connection.clone()),
             events,
             kept: kept_on(disk, &metrics),
             metrics: Arc::clone(&metrics),

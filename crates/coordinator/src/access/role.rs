@@ -48,6 +48,7 @@ impl Role {
             Need::Operate => matches!(self, Self::Operator | Self::Admin),
             Need::SpeakAsAgent => matches!(self, Self::Agent),
             Need::RemoteWrite => matches!(self, Self::Writer | Self::Admin),
+            Need::Administer => matches!(self, Self::Admin),
         }
     }
 }
@@ -63,6 +64,8 @@ pub enum Need {
     SpeakAsAgent,
     /// Remote write.
     RemoteWrite,
+    /// What lets others in.
+    Administer,
 }
 
 impl Need {
@@ -73,6 +76,7 @@ impl Need {
             Self::Operate => "operator or admin",
             Self::SpeakAsAgent => "agent",
             Self::RemoteWrite => "writer or admin",
+            Self::Administer => "admin",
         }
     }
 }

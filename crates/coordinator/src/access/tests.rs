@@ -82,11 +82,12 @@ fn peer(certificate: Option<(&str, &str, Role)>) -> Peer {
     }
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need::Read,
     Need::Operate,
     Need::SpeakAsAgent,
     Need::RemoteWrite,
+    Need::Administer,
 ];
 
 #[test]
@@ -104,11 +105,11 @@ fn each_role_may_do_its_own_and_no_more() {
         })
         .collect();
     expect![[r"
-        viewer    yes no no no
-        operator  yes yes no no
-        admin     yes yes no yes
-        agent     no no yes no
-        writer    no no no yes
+        viewer    yes no no no no
+        operator  yes yes no no no
+        admin     yes yes no yes yes
+        agent     no no yes no no
+        writer    no no no yes no
     "]]
     .assert_eq(&table);
 }

@@ -27,7 +27,7 @@ const TOKENS_MAX: usize = 100_000;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// SHA-256 of a token.
-pub(super) type Digest = [u8; SHA256_OUTPUT_LEN];
+pub(crate) type Digest = [u8; SHA256_OUTPUT_LEN];
 
 /// A token as it is handed out, once.
 pub struct Secret(String);
@@ -38,10 +38,18 @@ impl Secret {
     /// # Errors
     /// When the system has none.
     pub fn new() -> io::Result<Self> {
+        Self::beginning_with(PREFIX)
+    }
+
+    /// A new one of another kind.
+    ///
+    /// # Errors
+    /// As [`Secret::new`].
+    pub(crate) fn beginning_with(prefix: &str) -> io::Result<Self> {
         let mut bytes = [0; SECRET_BYTES];
         let filled = SystemRandom::new().fill(&mut bytes);
         filled.map_err(|_unspecified| io::Error::other("the system gives no randomness"))?;
-        Ok(Self(format!("{PREFIX}{}", hex(&bytes))))
+        Ok(Self(format!("{prefix}{}", hex(&bytes))))
     }
 
     /// The text, to be shown to its owner.
@@ -61,7 +69,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn digest_of(token: &str) -> Digest {
+/// The digest of a token.
+pub(crate) fn digest_of(token: &str) -> Digest {
     let mut out = [0; SHA256_OUTPUT_LEN];
     out.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     out

@@ -9,6 +9,7 @@ use daemon::shutdown::Shutdown;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -104,32 +105,39 @@ fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         source,
     })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = ServerConfig::builder_with_provider(provider);
     let builder = builder
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Identity)?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
-        Some(path) => {
-            let unusable = |error| TlsError::Authority(Box::new(error));
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates("tls.client_ca", path)? {
-                roots.add(certificate).map_err(unusable)?;
-            }
-            // A caller may show a token in the place of a certificate.
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| TlsError::Authority(Box::new(error)))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(path) => builder.with_client_cert_verifier(verifier(path)?),
     };
     builder
         .with_single_cert(chain, key)
         .map_err(TlsError::Identity)
 }
 
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// What verifies certificates of callers.
+pub(crate) fn verifier(client_ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let unusable = |error| TlsError::Authority(Box::new(error));
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("tls.client_ca", client_ca)? {
+        roots.add(certificate).map_err(unusable)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    // A caller may show a token in the place of a certificate.
+    WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Authority(Box::new(error)))
+}
+
+/// The certificates in a file; one at least.
+pub(crate) fn certificates(
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |source| TlsError::File {
         key,
         path: path.to_owned(),

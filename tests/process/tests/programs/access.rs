@@ -28,7 +28,7 @@ use wire::proto::sync_request::Message;
 const REFUSED: &str = "vedette_coordinator_access_refused_total";
 
 /// An authority of `vedette ca`, in a folder of its own.
-struct Authority(TempDir);
+pub(crate) struct Authority(TempDir);
 
 impl Authority {
     async fn new() -> Self {
@@ -37,37 +37,43 @@ impl Authority {
         authority
     }
 
-    async fn ca(&self, arguments: &[&str]) {
+    pub(crate) async fn ca(&self, arguments: &[&str]) {
         let folder = self.0.path().display().to_string();
         let all = [&["ca"], arguments, &["--dir", &folder]].concat();
         let done = process::run("vedette", &all).await;
         assert!(done.status.success(), "{done:?}");
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.0.path().join(file)
     }
 
     /// What the holder of a certificate shows to a coordinator of this authority.
-    fn credentials(&self, name: Option<&str>) -> Credentials {
+    pub(crate) fn credentials(&self, name: Option<&str>) -> Credentials {
         Credentials {
             ca: Some(self.path("ca.pem")),
             cert: name.map(|name| self.path(&format!("{name}.pem"))),
             key: name.map(|name| self.path(&format!("{name}.key"))),
             token: None,
+            pem: None,
         }
     }
 }
 
 /// A coordinator that speaks TLS and asks who calls.
-struct World {
-    authority: Authority,
-    coordinator: Coordinator,
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) coordinator: Coordinator,
     tokens: PathBuf,
-    revoked: PathBuf,
+    pub(crate) revoked: PathBuf,
 }
 
 async fn world() -> World {
+    world_with(|_| String::new()).await
+}
+
+/// The same, with more settings.
+pub(crate) async fn world_with(more: impl FnOnce(&Authority) -> String) -> World {
     let authority = Authority::new().await;
     let host = ["issue", "coordinator", "--host", "127.0.0.1"];
     authority.ca(&host).await;
@@ -77,12 +83,13 @@ async fn world() -> World {
     let show = |path: &Path| path.display().to_string();
     let config = format!(
         "[tls]\ncert = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\nrevoked = \"{}\"\n\
-         [access]\ntokens = \"{}\"\n",
+         [access]\ntokens = \"{}\"\n{}",
         show(&authority.path("coordinator.pem")),
         show(&authority.path("coordinator.key")),
         show(&authority.path("ca.pem")),
         show(&revoked),
         show(&tokens),
+        more(&authority),
     );
     World {
         coordinator: Coordinator::start(&config).await,
@@ -93,17 +100,17 @@ async fn world() -> World {
 }
 
 impl World {
-    fn connect(&self, credentials: &Credentials) -> Connection {
+    pub(crate) fn connect(&self, credentials: &Credentials) -> Connection {
         let url = self.coordinator.url();
         connect(&url, credentials, |endpoint| endpoint.timeout(SOON)).unwrap()
     }
 
-    fn as_holder(&self, name: &str) -> Connection {
+    pub(crate) fn as_holder(&self, name: &str) -> Connection {
         self.connect(&self.authority.credentials(Some(name)))
     }
 
     /// Makes a token and waits until the coordinator takes it.
-    async fn token(&self, role: &str) -> String {
+    pub(crate) async fn token(&self, role: &str) -> String {
         let file = self.tokens.display().to_string();
         let arguments = ["token", "add", role, "--role", role, "--tokens", &file];
         let made = process::run("vedette-coordinator", &arguments).await;
@@ -140,7 +147,7 @@ impl World {
         ask_over(stream, address, &what, &head, "").await.unwrap()
     }
 
-    async fn metric(&self, token: &str, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, token: &str, name: &str) -> f64 {
         let (code, page) = self.http("GET", "/metrics", Some(token)).await;
         assert_eq!(code, 200, "{page}");
         let mut lines = page.lines();
@@ -149,7 +156,7 @@ impl World {
     }
 
     /// What `vedette` says, with a token.
-    async fn vedette(&self, token: &str, arguments: &[&str]) -> std::process::Output {
+    pub(crate) async fn vedette(&self, token: &str, arguments: &[&str]) -> std::process::Output {
         let (url, ca) = (self.coordinator.url(), self.authority.path("ca.pem"));
         let ca = ca.display().to_string();
         let all = [&["--coordinator", &url, "--ca", &ca], arguments].concat();
@@ -160,7 +167,7 @@ impl World {
     }
 }
 
-async fn query(connection: Connection) -> Result<(), Status> {
+pub(crate) async fn query(connection: Connection) -> Result<(), Status> {
     let request = InstantRequest {
         expression: "1".to_owned(),
         time_millis: now_millis(),
@@ -175,7 +182,7 @@ async fn query(connection: Connection) -> Result<(), Status> {
 }
 
 /// A stream of the bulk lane that has said hello as `agent`.
-async fn greeted(
+pub(crate) async fn greeted(
     connection: Connection,
     agent: &str,
 ) -> Result<

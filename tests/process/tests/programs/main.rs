@@ -14,6 +14,7 @@ mod exit_codes;
 mod gaps;
 mod gpu;
 mod hostile;
+mod join;
 mod lifecycle;
 mod limits;
 mod outages;
