@@ -8,7 +8,7 @@ use daemon::logs::LogConfig;
 use daemon::units::{ByteSize, HumanDuration};
 use serde::{Deserialize, Serialize};
 
-use crate::access::Files;
+use crate::access::{Files, Rates};
 use crate::net::TlsFiles;
 
 /// The coordinator's configuration.
@@ -69,13 +69,28 @@ pub struct TlsConfig {
 }
 
 /// Who is let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccessConfig {
     /// Digests of bearer tokens: with it every caller needs one, or a certificate.
     pub tokens: Option<PathBuf>,
     /// Whether it may listen beyond this machine without TLS or without asking who calls.
     pub insecure: bool,
+    /// Requests of one caller in a second, on the average of ten; 0 for no bound.
+    pub requests_per_second_max: u64,
+    /// Failed attempts of one host in a second, on the average of four; 0 for no bound.
+    pub failures_per_second_max: u64,
+}
+
+impl Default for AccessConfig {
+    fn default() -> Self {
+        Self {
+            tokens: None,
+            insecure: false,
+            requests_per_second_max: 500,
+            failures_per_second_max: 5,
+        }
+    }
 }
 
 /// What is kept, and how.
@@ -233,6 +248,15 @@ impl Config {
             revoked: self.tls.revoked.clone(),
             certificates: self.tls.client_ca.is_some(),
         }
+    }
+
+    /// How often callers may call.
+    #[must_use]
+    pub fn access_rates(&self) -> Rates {
+        Rates::new(
+            self.access.requests_per_second_max,
+            self.access.failures_per_second_max,
+        )
     }
 
     fn validate_access(&self) -> Result<(), ConfigError> {

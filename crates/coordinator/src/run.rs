@@ -283,7 +283,8 @@ fn start_access(
 ) -> Result<Access, Error> {
     let (audit, writing) = Audit::new(Arc::clone(store), Arc::clone(metrics));
     let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
-    let access = Access::open(config.access_files(), audit, metrics, clock)?;
+    let (files, rates) = (config.access_files(), config.access_rates());
+    let access = Access::open(files, rates, audit, metrics, clock)?;
     // Written for as long as someone can record.
     drop(shutdown.spawn("audit", writing.run()));
     drop(shutdown.spawn("access", access.clone().follow(shutdown.clone())));
