@@ -9,6 +9,7 @@ use store::Store;
 
 use crate::access::Refusal;
 use crate::losses;
+use crate::net::Limit;
 
 /// Why a batch was not taken in. Everything dropped is counted with one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub struct Metrics {
     pub audit_left_out: Counter,
     /// Connections that ended before they said anything that could be understood.
     pub handshake_failures: Counter,
+    /// Connections that a limit ended or held up, by [`Limit`].
+    pub limited_connections: [Counter; Limit::ALL.len()],
 }
 
 const VALID: &str = "the names are constants and a test builds them all";
@@ -140,8 +143,16 @@ impl Metrics {
                 .counter("vedette_coordinator_access_refused_total", help, &labels)
                 .expect(VALID)
         });
+        let limited_connections = Limit::ALL.map(|limit| {
+            let help = "Connections that were ended because their handshake, or a head or body on them, came too slowly; and times that others had to wait because there were too many (connections) or too many handshakes under way (handshakes).";
+            let labels = [("reason", limit.as_str())];
+            registry
+                .counter("vedette_coordinator_limited_connections_total", help, &labels)
+                .expect(VALID)
+        });
         let metrics = Self {
             access_refused,
+            limited_connections,
             audit_left_out: counter(
                 "vedette_coordinator_audit_left_out_total",
                 "Entries of the audit log that were not written.",
@@ -246,6 +257,12 @@ impl Metrics {
             Refused::UnknownSeries => &self.refused[1],
             Refused::TimeOutOfRange => &self.refused[2],
         }
+    }
+
+    /// The counter of connections that a limit ended or held up.
+    #[must_use]
+    pub fn limited(&self, limit: Limit) -> &Counter {
+        &self.limited_connections[limit as usize]
     }
 
     /// The counter of batches lost for one of [`losses::REASONS`].

@@ -384,10 +384,11 @@ fn serve_grpc(
 fn serve_http(connections: mpsc::Receiver<Connection>, pages: Http, shutdown: &Shutdown) {
     let draining = shutdown.clone();
     let hard = shutdown.hard_token();
+    let metrics = Arc::clone(&pages.metrics);
     drop(shutdown.spawn_essential("http", async move {
         let draining = async move { draining.draining().await };
         tokio::select! {
-            () = http::serve(connections, pages.router(), draining) => {}
+            () = http::serve(connections, pages.router(), metrics, draining) => {}
             () = hard.cancelled() => {}
         }
     }));
