@@ -18,7 +18,7 @@ pub enum Refused {
     Damaged,
     /// It names series that its stream did not define, or not as many as it has columns.
     UnknownSeries,
-    /// A sample lies in the future, or before what is kept.
+    /// A sample lies before what is kept.
     TimeOutOfRange,
 }
 
@@ -56,6 +56,8 @@ pub struct Metrics {
     pub refused: [Counter; 3],
     /// Batches that never came and never will, by [`losses::REASONS`].
     pub lost: [Counter; losses::REASONS.len()],
+    /// Samples of agents that were left out because their time has not come.
+    pub future_samples: Counter,
     /// Times that an agent was told to wait.
     pub slowed: Counter,
     /// Times that an agent had to wait because it sent more than its quota.
@@ -119,7 +121,7 @@ impl Metrics {
                 .expect(VALID)
         });
         let lost = losses::REASONS.map(|reason| {
-            let help = "Batches that agents made and that will never come, by reason; of thinned ones a part has come.";
+            let help = "Batches that agents made and that will never come, by reason; of thinned ones and those with samples of the future a part has come.";
             let labels = [("reason", reason)];
             registry
                 .counter("vedette_coordinator_lost_batches_total", help, &labels)
@@ -177,6 +179,10 @@ impl Metrics {
             ),
             refused,
             lost,
+            future_samples: counter(
+                "vedette_coordinator_future_samples_total",
+                "Samples of agents that were left out because they are later than ingest.future_max allows.",
+            ),
             over_quota: counter(
                 "vedette_coordinator_over_quota_total",
                 "Times that an agent had to wait because it sent more than its quota.",
