@@ -212,6 +212,12 @@ impl Turns {
         is_due
     }
 
+    /// Of the guard's bounds, one in so many is wanted of it.
+    #[must_use]
+    pub fn divisor(&self) -> usize {
+        self.pace.divisor()
+    }
+
     /// Takes note of how many samples it said.
     pub fn said(&self, samples: usize) {
         self.weight.store(samples as u64, Ordering::Relaxed);

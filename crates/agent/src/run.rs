@@ -169,11 +169,15 @@ pub fn start(
     Ok(())
 }
 
-fn guard(config: &Config, metrics: &Metrics) -> Guard {
-    let guard = Guard::new(Bounds {
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
         series_per_metric_max: config.guard.series_per_metric_max,
         series_per_target_max: config.guard.series_per_target_max,
-    });
+    }
+}
+
+fn guard(config: &Config, metrics: &Metrics) -> Guard {
+    let guard = Guard::new(bounds(config));
     metrics.watch_guard(guard.stats());
     guard
 }
@@ -348,6 +352,7 @@ fn start_scrapes(config: &Config, schedule: &Schedule, metrics: &Metrics) -> Res
         targets,
         targets_file,
         body_bytes_max,
+        bounds: bounds(config),
         ..PoolConfig::default()
     };
     let (scrapes, read) = mpsc::channel(GATHERED_MAX);

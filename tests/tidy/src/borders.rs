@@ -67,7 +67,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["agent"]),
     ("tonic-health", &["cli"]),
     ("tonic-reflection", &["coordinator"]),
-    ("tikv-jemallocator", &["coordinator"]),
+    ("tikv-jemallocator", &["agent", "coordinator"]),
     ("x509-parser", &["coordinator"]),
     ("ring", &["coordinator"]),
     ("rcgen", &["cli"]),

@@ -20,6 +20,8 @@ const BLOCK_CELLS_MAX: usize = 1024 * 1024;
 const BLOCK_NAME_BYTES_MAX: usize = 1024 * 1024;
 /// Cuts that a series may miss before its column is forgotten.
 const IDLE_CUTS_MAX: u32 = 10;
+/// Cuts for which the encoded names of a block are kept.
+const NAMES_CUTS_MAX: u32 = 4;
 
 const _: () = assert!(BLOCK_CELLS_MAX <= series::limits::BLOCK_SAMPLES_MAX / 4);
 const _: () = assert!(series::limits::BLOCK_ROWS_MAX <= BLOCK_CELLS_MAX);
@@ -59,8 +61,11 @@ pub(super) struct Source {
     /// Blocks closed before the cut, because the clock went back or the rows were full.
     closed: Vec<Block>,
     closed_slots: Vec<Vec<usize>>,
-    /// Encoded names of blocks, by their slots, for as long as slots keep their meaning.
-    names: HashMap<Vec<usize>, bytes::Bytes, FixedState>,
+    /// Encoded names of blocks, by their slots, for as long as slots keep their meaning; and the cut that they
+    /// were of last.
+    names: HashMap<Vec<usize>, (bytes::Bytes, u32), FixedState>,
+    /// Cuts with something in them.
+    cuts: u32,
     idle_cuts: u32,
 }
 
@@ -217,9 +222,14 @@ impl Source {
             0
         };
         let mut cut = Vec::new();
+        self.cuts = self.cuts.wrapping_add(u32::from(!blocks.is_empty()));
         for (block, slots) in blocks.into_iter().zip(slots) {
             self.split(block, &slots, &mut cut);
         }
+        // Only the latest layouts are worth keeping: where series come and go each cut has its own.
+        let cuts = self.cuts;
+        self.names
+            .retain(|_, (_, last)| cuts.wrapping_sub(*last) < NAMES_CUTS_MAX);
         self.forget_idle();
         cut
     }
@@ -254,8 +264,12 @@ impl Source {
     }
 
     fn encode(&mut self, block: &Block, slots: &[usize]) -> CutBlock {
-        let names = match self.names.get(slots) {
-            Some(names) => names.clone(),
+        let cuts = self.cuts;
+        let names = match self.names.get_mut(slots) {
+            Some((names, cut)) => {
+                *cut = cuts;
+                names.clone()
+            }
             None => {
                 let of = |slot: &usize| &self.slots[*slot];
                 let labels: Vec<Labels> =
@@ -264,11 +278,7 @@ impl Source {
                 let mut names = Vec::new();
                 codec::encode_labels_list(&labels, &kinds, &mut names);
                 let names = bytes::Bytes::from(names);
-                // Only the latest layouts are worth keeping.
-                if self.names.len() >= 64 {
-                    self.names.clear();
-                }
-                self.names.insert(slots.to_vec(), names.clone());
+                self.names.insert(slots.to_vec(), (names.clone(), cuts));
                 names
             }
         };

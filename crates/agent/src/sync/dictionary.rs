@@ -12,6 +12,8 @@ use wire::proto::SeriesDefinitions;
 const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 /// Lists of names whose numbers are remembered. A node has about as many as targets.
 const LISTS_MAX: usize = 1024;
+/// Bytes of them, with their numbers: where series come and go, each batch has lists of its own.
+const LISTS_BYTES_MAX: usize = 4 << 20;
 
 /// Batches after which it is looked how many of the numbers are still in use. Far more than one
 /// interval brings, so that a series said in each interval is never taken for gone.
@@ -26,6 +28,7 @@ pub(super) struct Dictionary {
     numbers: HashMap<Labels, u32, FixedState>,
     /// Numbers of whole lists by their bytes: an unchanged target costs one lookup.
     lists: HashMap<Bytes, Arc<[u32]>, FixedState>,
+    lists_bytes: usize,
     /// Whether a number was used since the last look.
     used: Vec<bool>,
     batches: u32,
@@ -61,10 +64,15 @@ impl Dictionary {
             numbers.push(number);
         }
         let numbers: Arc<[u32]> = numbers.into();
-        if self.lists.len() >= LISTS_MAX {
+        let bytes = list.len() + size_of_val(&*numbers);
+        if self.lists.len() >= LISTS_MAX || self.lists_bytes + bytes > LISTS_BYTES_MAX {
             self.lists.clear();
+            self.lists_bytes = 0;
         }
-        self.lists.insert(list.clone(), Arc::clone(&numbers));
+        self.lists_bytes += bytes;
+        // What came may be a part of something larger, which it would keep.
+        self.lists
+            .insert(Bytes::copy_from_slice(list), Arc::clone(&numbers));
         Ok((numbers, definitions(first_new, &fresh)))
     }
 
@@ -169,6 +177,18 @@ mod tests {
         let mut dictionary = Dictionary::default();
         assert!(!looks(&mut dictionary, &list(&names[..9_999])));
         assert!(!looks(&mut dictionary, &list(&["m1"])), "too few to matter");
+    }
+
+    #[test]
+    fn lists_that_differ_each_time_are_remembered_within_a_bound() {
+        let mut dictionary = Dictionary::default();
+        for first in 0..600 {
+            let names: Vec<String> = (first..first + 2000).map(|it| format!("m{it}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            dictionary.number(&list(&names)).unwrap();
+            assert!(dictionary.lists_bytes <= LISTS_BYTES_MAX);
+        }
+        assert!(dictionary.lists.len() < 600);
     }
 
     #[test]
