@@ -122,17 +122,14 @@ pub fn start(
     let pace = schedule.pace.clone();
     let keeper = Keeper::new(config, pace.clone(), metrics, urgent.clone(), clock);
     drop(shutdown.spawn("budget", keeper.run(shutdown.clone())));
-    let own = own_metrics(
-        schedule,
-        source_labels(OWN, agent_id.as_str()),
-        Arc::clone(metrics),
-    );
+    let labels = source_labels(OWN, agent_id.as_str());
+    let own = own_metrics(schedule, labels, Arc::clone(metrics));
     drop(shutdown.spawn("own metrics", own));
     let (wishes, wished) = watch::channel(None);
     let families = Families::default();
     let cutter = Cutter {
         guard: guard(config, metrics),
-        pace,
+        pace: pace.clone(),
         clock: Arc::clone(clock),
         batcher: Batcher::new(labels_of_all(config, &agent_id)).telling(families.clone()),
         outbox: outbox.clone(),
@@ -157,6 +154,7 @@ pub fn start(
         connection,
         outbox,
         interval: wishes,
+        pace,
         families,
         metrics: Arc::clone(metrics),
     };

@@ -121,6 +121,7 @@ impl AgentNode {
             outbox: outbox.clone(),
             families: families.clone(),
             interval: watch::channel(None).0,
+            pace: agent::pace::Pace::default(),
             metrics: Arc::clone(&metrics),
         };
         let twins = Rc::clone(&self).send_twice(&bulk);
@@ -153,6 +154,7 @@ impl AgentNode {
                     outbox: outbox.clone(),
                     families: families.clone(),
                     interval: watch::channel(None).0,
+                    pace: agent::pace::Pace::default(),
                     metrics: Arc::clone(&metrics),
                 };
                 let wait = self.chance.borrow_mut().seconds(1, 30);

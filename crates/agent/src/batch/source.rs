@@ -20,6 +20,8 @@ const BLOCK_CELLS_MAX: usize = 1024 * 1024;
 const BLOCK_NAME_BYTES_MAX: usize = 1024 * 1024;
 /// Cuts that a series may miss before its column is forgotten.
 const IDLE_CUTS_MAX: u32 = 10;
+/// The same while memory is tight: a series said in each interval is not gone.
+const IDLE_CUTS_TIGHT_MAX: u32 = 1;
 /// Cuts for which the encoded names of a block are kept.
 const NAMES_CUTS_MAX: u32 = 4;
 
@@ -211,7 +213,7 @@ impl Source {
     }
 
     /// Everything so far as encoded blocks.
-    pub(super) fn cut(&mut self) -> Vec<CutBlock> {
+    pub(super) fn cut(&mut self, is_tight: bool) -> Vec<CutBlock> {
         self.close();
         self.close_timed();
         let blocks = std::mem::take(&mut self.closed);
@@ -230,7 +232,7 @@ impl Source {
         let cuts = self.cuts;
         self.names
             .retain(|_, (_, last)| cuts.wrapping_sub(*last) < NAMES_CUTS_MAX);
-        self.forget_idle();
+        self.forget_idle(is_tight);
         cut
     }
 
@@ -297,8 +299,13 @@ impl Source {
         }
     }
 
-    /// Forgets series that have not been said for a while.
-    fn forget_idle(&mut self) {
+    /// Forgets series that have not been said for a while, or while memory is tight that are gone.
+    fn forget_idle(&mut self, is_tight: bool) {
+        let idle_cuts_max = if is_tight {
+            IDLE_CUTS_TIGHT_MAX
+        } else {
+            IDLE_CUTS_MAX
+        };
         // Labels that were refused have no slot that could fall idle.
         if self.refused > 0 {
             self.by_said.retain(|_, slot| slot.is_some());
@@ -310,16 +317,17 @@ impl Source {
         let idle = self
             .slots
             .iter()
-            .filter(|slot| slot.idle_cuts > IDLE_CUTS_MAX)
+            .filter(|slot| slot.idle_cuts > idle_cuts_max)
             .count();
         // Slots are numbered anew, so this is done when it pays.
-        if idle * 4 < self.slots.len().max(1) {
+        let share = if is_tight { 16 } else { 4 };
+        if idle * share < self.slots.len().max(1) {
             return;
         }
         let mut renumbered = Vec::with_capacity(self.slots.len());
         let mut kept = Vec::with_capacity(self.slots.len() - idle);
         for slot in self.slots.drain(..) {
-            let keep = slot.idle_cuts <= IDLE_CUTS_MAX;
+            let keep = slot.idle_cuts <= idle_cuts_max;
             renumbered.push(keep.then_some(kept.len()));
             if keep {
                 kept.push(slot);
@@ -335,6 +343,9 @@ impl Source {
             }
             None => false,
         });
+        if self.by_said.len() < self.by_said.capacity() / 4 {
+            self.by_said.shrink_to_fit();
+        }
     }
 }
 

@@ -20,6 +20,8 @@ const LISTS_BYTES_MAX: usize = 4 << 20;
 const LOOK_EVERY: u32 = 64;
 /// Numbers out of use that are worth nothing: forgetting them costs a new stream.
 const IDLE_MIN: usize = 10_000;
+/// Both while memory is tight.
+const TIGHT: (u32, usize) = (8, 1000);
 
 /// Gives series their numbers on one stream. A number stays given for the stream's life, so with
 /// series that come and go it [outgrows](Self::outgrown) its use.
@@ -77,17 +79,22 @@ impl Dictionary {
     }
 
     /// Takes note of the end of a batch; tells whether so few of the numbers are still in use that
-    /// a new stream with a new dictionary is better.
-    pub(super) fn outgrown(&mut self) -> bool {
+    /// a new stream with a new dictionary is better; while memory is tight it is so sooner.
+    pub(super) fn outgrown(&mut self, is_tight: bool) -> bool {
+        let (look_every, idle_min) = if is_tight {
+            TIGHT
+        } else {
+            (LOOK_EVERY, IDLE_MIN)
+        };
         self.batches += 1;
-        if self.batches < LOOK_EVERY {
+        if self.batches < look_every {
             return false;
         }
         self.batches = 0;
         let used = self.used.iter().filter(|used| **used).count();
         self.used.fill(false);
         let idle = self.numbers.len() - used.min(self.numbers.len());
-        idle > used && idle >= IDLE_MIN
+        idle > used && idle >= idle_min
     }
 }
 
@@ -165,7 +172,7 @@ mod tests {
         let looks = |dictionary: &mut Dictionary, list: &Bytes| {
             (0..LOOK_EVERY).any(|_| {
                 dictionary.number(list).unwrap();
-                dictionary.outgrown()
+                dictionary.outgrown(false)
             })
         };
         let (all, half, few) = (list(&names), list(&names[..15_000]), list(&names[..14_999]));
@@ -177,6 +184,8 @@ mod tests {
         let mut dictionary = Dictionary::default();
         assert!(!looks(&mut dictionary, &list(&names[..9_999])));
         assert!(!looks(&mut dictionary, &list(&["m1"])), "too few to matter");
+        let mut tight = (0..TIGHT.0).map(|_| dictionary.outgrown(true));
+        assert!(tight.any(|outgrown| outgrown), "but while memory is tight");
     }
 
     #[test]

@@ -58,8 +58,9 @@ pub struct SeriesCache {
     hasher: Hasher,
     /// How many of one metric may be.
     of_metric_max: usize,
-    /// The line that began the last page.
+    /// The line that began the last page, and the samples of it.
     first: u32,
+    said: usize,
     round: u64,
 }
 
@@ -74,6 +75,7 @@ impl Default for SeriesCache {
             hasher: Hasher::default(),
             of_metric_max: usize::MAX,
             first: 0,
+            said: 0,
             round: 0,
         }
     }
@@ -95,7 +97,7 @@ impl SeriesCache {
     /// Begins a page of `target`. The samples are gathered by what is returned.
     pub(super) fn begin<'c>(&'c mut self, target: &'c Target) -> Round<'c> {
         self.round += 1;
-        let expected = self.series.len();
+        let expected = self.said;
         Round {
             target,
             before: NO_LINE,
@@ -109,11 +111,16 @@ impl SeriesCache {
         }
     }
 
-    /// Knows at most so many series of one metric from now on. Those that are too many are forgotten, without
-    /// stale markers: they are still said, and pass.
+    /// Knows at most so many series of one metric, from the end of the next page on.
     pub fn know_at_most(&mut self, of_metric: usize) {
-        let before = std::mem::replace(&mut self.of_metric_max, of_metric);
-        if of_metric >= before || self.of_metric.values().all(|known| *known <= of_metric) {
+        self.of_metric_max = of_metric;
+    }
+
+    /// Forgets the series that are too many. They were said on this page, so the guard has just decided on each
+    /// of them too, and ends those that it no longer lets through.
+    fn forget_surplus(&mut self) {
+        let of_metric = self.of_metric_max;
+        if self.of_metric.values().all(|known| *known <= of_metric) {
             return;
         }
         let mut so_far: HashMap<u64, usize, Hasher> = HashMap::default();
@@ -264,9 +271,11 @@ impl Round<'_> {
     pub(super) fn end(mut self) -> RoundEnd {
         let kept = self.samples.len();
         let cache = &mut *self.cache;
+        cache.said = kept;
         if self.lines_seen < cache.lines.len() || self.series_seen < cache.series.len() {
             cache.sweep(&mut self.samples);
         }
+        cache.forget_surplus();
         RoundEnd {
             samples: self.samples,
             kept,
