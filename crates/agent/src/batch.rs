@@ -74,6 +74,8 @@ pub struct Batcher {
     samples: u64,
     dropped: Dropped,
     families: Families,
+    /// Whether series that are gone are forgotten at once.
+    is_tight: bool,
 }
 
 impl Batcher {
@@ -86,7 +88,13 @@ impl Batcher {
             samples: 0,
             dropped: Dropped::default(),
             families: Families::default(),
+            is_tight: false,
         }
+    }
+
+    /// Forgets series that are gone at the next cut, and not only after some, or no longer so.
+    pub fn be_tight(&mut self, is_tight: bool) {
+        self.is_tight = is_tight;
     }
 
     /// The same, telling `families` what metrics mean.
@@ -155,7 +163,7 @@ impl Batcher {
         let mut sources: Vec<_> = self.sources.iter_mut().collect();
         sources.sort_by(|a, b| a.0.cmp(b.0));
         for (_, source) in sources {
-            for block in source.cut() {
+            for block in source.cut(self.is_tight) {
                 let size = block.names.len() + block.columns.len();
                 let full = open.bytes + size > RECORD_BYTES_TARGET
                     || open.cells + block.cells > RECORD_CELLS_TARGET;

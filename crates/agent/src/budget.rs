@@ -27,6 +27,9 @@ use meter::{Caps, Meter, Reading};
 /// Time between two measurements.
 pub const MEASURED_EVERY: Duration = Duration::from_secs(5);
 
+/// The share of its cap below which memory is no longer tight.
+const EASY_BELOW: f64 = 0.8;
+
 /// The caps of the configuration, lowered to what the cgroup allows.
 #[must_use]
 pub fn caps(config: &Config, allowed: Allowed) -> Caps {
@@ -96,7 +99,11 @@ impl Keeper {
         let caps = caps(config, Allowed::of_this_process());
         metrics.watch_pace(pace.clone());
         Self {
-            meter: Meter::new(caps, config.sync_interval.as_duration()),
+            meter: Meter::new(
+                caps,
+                config.collect_interval.as_duration(),
+                config.sync_interval.as_duration(),
+            ),
             controller: Controller::default(),
             pace,
             spool_bytes_max: bytes(config.spool.bytes_max),
@@ -125,20 +132,37 @@ impl Keeper {
             cpu_seconds: usage.map(|usage| usage.cpu_seconds),
             memory: usage.map(|usage| usage.resident_bytes),
             sent_bytes: self.metrics.sent_bytes.get(),
+            defined_bytes: self.metrics.defined_bytes.get(),
+            samples: (
+                self.metrics.gathered_samples.get(),
+                self.metrics.spooled_samples.get(),
+            ),
             batches: (
                 self.metrics.sent_batches.get(),
                 self.metrics.spooled_batches.get(),
             ),
         });
+        self.look_at_memory(used[Resource::Memory as usize]);
         let change = self.controller.measure(used);
         let level = self.controller.level();
         // Which sources are heavy may have changed.
         self.pace.set(level);
         self.tell(used);
         if let Some(change) = change {
-            self.meter.begin_anew();
+            self.meter.begin_anew(self.pace.heavy_turns());
             self.change(change, used);
         }
+    }
+
+    /// Keeps nothing that is not needed as soon as memory is over its cap, until it is well under it.
+    fn look_at_memory(&self, used: Used) {
+        let is_tight = match used.share() {
+            Some(share) if share > 1.0 => true,
+            Some(share) if share > EASY_BELOW => return,
+            _ => false,
+        };
+        self.pace.be_tight(is_tight);
+        self.metrics.budget.tight.set(f64::from(u8::from(is_tight)));
     }
 
     fn tell(&self, used: [Used; Resource::ALL.len()]) {

@@ -93,11 +93,14 @@ impl Cutter {
                 "a metric has more series than it may: the others are folded into their sum"
             );
         }
+        let samples = gathered.snapshot.samples.len() as u64;
+        self.metrics.gathered_samples.add(samples);
         self.batcher.push(gathered);
     }
 
     async fn cut(&mut self) {
         self.metrics.count_dropped(self.batcher.take_dropped());
+        self.batcher.be_tight(self.pace.is_tight());
         // Encoding takes as long as there are samples, and this thread has all else to do.
         let mut batcher = std::mem::take(&mut self.batcher);
         let encoded = daemon::blocking::spawn(move || {

@@ -54,7 +54,7 @@ const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 const IDLE_LOOK: Duration = Duration::from_secs(60);
 
 /// Bounds of one target; 0 is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Most series of one metric name.
     pub series_per_metric_max: usize,
@@ -64,7 +64,8 @@ pub struct Bounds {
 
 impl Bounds {
     /// The bounds when only one in `divisor` is wanted.
-    fn divided(self, divisor: usize) -> Self {
+    #[must_use]
+    pub fn divided(self, divisor: usize) -> Self {
         let part = |bound: usize| match bound {
             0 => usize::MAX,
             bound => (bound / divisor).max(1),

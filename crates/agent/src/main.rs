@@ -11,6 +11,11 @@ use daemon::clock::SystemClock;
 use daemon::config::{Loaded, PREFIX, Sources, load, process_environment};
 use daemon::shutdown::{FAILED, Shutdown, USAGE};
 
+/// One allocator that gives back what is free: glibc keeps as much again between what is in use, and a cap on
+/// memory would be passed by nothing. How it is set stands in .cargo/config.toml.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How long work on blocking threads may take after the drain.
 const BLOCKING_WITHIN: Duration = Duration::from_secs(1);
 

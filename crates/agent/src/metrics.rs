@@ -63,6 +63,8 @@ impl EventsDropped {
 pub struct BudgetMetrics {
     /// The level of self-throttling.
     pub level: Gauge,
+    /// Whether memory is tight.
+    pub tight: Gauge,
     /// 1 for what the level is because of, in the order of [`Resource::ALL`].
     pub reason: [Gauge; Resource::ALL.len()],
     /// The share of each cap that is used, in the order of [`Resource::ALL`].
@@ -89,8 +91,12 @@ impl BudgetMetrics {
         let help = "How much the agent spares to keep its budget, 0 for nothing.";
         let level = gauge("vedette_agent_throttle_level", help, &[]);
         level.set(0.0);
+        let help = "1 while more memory is used than may be, so that nothing is kept that is not needed now.";
+        let tight = gauge("vedette_agent_memory_tight", help, &[]);
+        tight.set(0.0);
         Self {
             level,
+            tight,
             reason: Resource::ALL.map(reason),
             used: Resource::ALL.map(|resource| used(resource.as_str())),
             disk: used("disk"),
@@ -125,6 +131,8 @@ impl CertificateMetrics {
 pub struct Metrics {
     /// Where they are gathered.
     pub registry: Registry,
+    /// Samples gathered, after the guard.
+    pub gathered_samples: Counter,
     /// Samples put into the spool.
     pub spooled_samples: Counter,
     /// Batches put into the spool.
@@ -147,6 +155,8 @@ pub struct Metrics {
     pub thinned_bytes: Counter,
     /// Bytes of definitions and batches sent.
     pub sent_bytes: Counter,
+    /// Of the bytes sent, those of definitions.
+    pub defined_bytes: Counter,
     /// Batches sent, those sent again included.
     pub sent_batches: Counter,
     /// Batches acknowledged.
@@ -182,6 +192,7 @@ const VALID: &str = "the names are constants and a test builds them all";
 impl Metrics {
     /// Registers everything but the collectors.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
         let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
@@ -197,6 +208,14 @@ impl Metrics {
             counter.expect(VALID)
         });
         let metrics = Self {
+            gathered_samples: counter(
+                "vedette_agent_gathered_samples_total",
+                "Samples gathered, after the guard, stale markers among them.",
+            ),
+            defined_bytes: counter(
+                "vedette_agent_defined_bytes_total",
+                "Of the bytes sent, those that say what series there are.",
+            ),
             spooled_samples: counter("vedette_agent_spooled_samples_total", "Samples spooled."),
             spooled_batches: counter("vedette_agent_spooled_batches_total", "Batches spooled."),
             spool_bytes: gauge("vedette_agent_spool_bytes", "Bytes of the spool."),

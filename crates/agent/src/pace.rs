@@ -16,8 +16,13 @@
 //! minutes has what it needs. Heavy are the sources, largest first, that together say half of all
 //! samples. GPUs are never more than twice as slow, never heavy and always told whole: they are what
 //! the node is for. Events do not come this way and never wait. The agent's own metrics stay as they are.
+//!
+//! What a page takes of memory does not depend on how often it is read. So while memory is [tight](Pace::is_tight)
+//! less is kept of what is not needed now: less is under way to the coordinator, series that are gone are
+//! forgotten at the next cut, and their numbers with a new stream soon. What is free goes back to the kernel
+//! within a second. Only if that is not enough less is told, from [`DETAIL_FROM`] on.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -25,6 +30,8 @@ use std::time::Duration;
 pub const INTERVAL_MAX: Duration = Duration::from_secs(120);
 /// The last level.
 pub const LEVEL_MAX: u8 = 5;
+/// The first level that tells less.
+pub const DETAIL_FROM: u8 = 4;
 
 /// What a level does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +100,7 @@ impl Class {
 #[derive(Debug)]
 struct Shared {
     level: AtomicU8,
+    tight: AtomicBool,
     /// Samples from which on a source is heavy.
     heavy_from: AtomicU64,
     /// What each source said last. There are as many as there are targets.
@@ -109,6 +117,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self(Arc::new(Shared {
             level: AtomicU8::new(0),
+            tight: AtomicBool::new(false),
             heavy_from: AtomicU64::new(u64::MAX),
             weights: Mutex::default(),
             spared: Default::default(),
@@ -151,10 +160,27 @@ impl Pace {
         self.0.level.load(Ordering::Relaxed)
     }
 
+    /// Says whether memory is tight.
+    pub fn be_tight(&self, is_tight: bool) {
+        self.0.tight.store(is_tight, Ordering::Relaxed);
+    }
+
+    /// Whether more memory is used than may be, so that nothing is kept that is not needed now.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.0.tight.load(Ordering::Relaxed)
+    }
+
     /// Of the guard's bounds, one in so many is wanted.
     #[must_use]
     pub fn divisor(&self) -> usize {
         self.step().divisor
+    }
+
+    /// Heavy sources are read each so many turns.
+    #[must_use]
+    pub fn heavy_turns(&self) -> u32 {
+        self.step().heavy
     }
 
     /// Turns that were passed over.
@@ -210,6 +236,12 @@ impl Turns {
             self.pace.0.spared[self.class as usize].fetch_add(1, Ordering::Relaxed);
         }
         is_due
+    }
+
+    /// Of the guard's bounds, one in so many is wanted of it.
+    #[must_use]
+    pub fn divisor(&self) -> usize {
+        self.pace.divisor()
     }
 
     /// Takes note of how many samples it said.

@@ -123,17 +123,14 @@ pub fn start(
     let pace = schedule.pace.clone();
     let keeper = Keeper::new(config, pace.clone(), metrics, urgent.clone(), clock);
     drop(shutdown.spawn("budget", keeper.run(shutdown.clone())));
-    let own = own_metrics(
-        schedule,
-        source_labels(OWN, agent_id.as_str()),
-        Arc::clone(metrics),
-    );
+    let labels = source_labels(OWN, agent_id.as_str());
+    let own = own_metrics(schedule, labels, Arc::clone(metrics));
     drop(shutdown.spawn("own metrics", own));
     let (wishes, wished) = watch::channel(None);
     let families = Families::default();
     let cutter = Cutter {
         guard: guard(config, metrics),
-        pace,
+        pace: pace.clone(),
         clock: Arc::clone(clock),
         batcher: Batcher::new(labels_of_all(config, &agent_id)).telling(families.clone()),
         outbox: outbox.clone(),
@@ -158,6 +155,7 @@ pub fn start(
         way,
         outbox,
         interval: wishes,
+        pace,
         families,
         metrics: Arc::clone(metrics),
     };
@@ -170,11 +168,15 @@ pub fn start(
     Ok(())
 }
 
-fn guard(config: &Config, metrics: &Metrics) -> Guard {
-    let guard = Guard::new(Bounds {
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
         series_per_metric_max: config.guard.series_per_metric_max,
         series_per_target_max: config.guard.series_per_target_max,
-    });
+    }
+}
+
+fn guard(config: &Config, metrics: &Metrics) -> Guard {
+    let guard = Guard::new(bounds(config));
     metrics.watch_guard(guard.stats());
     guard
 }
@@ -338,6 +340,7 @@ fn start_scrapes(config: &Config, schedule: &Schedule, metrics: &Metrics) -> Res
         targets,
         targets_file,
         body_bytes_max,
+        bounds: bounds(config),
         ..PoolConfig::default()
     };
     let (scrapes, read) = mpsc::channel(GATHERED_MAX);

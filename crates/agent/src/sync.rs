@@ -26,6 +26,7 @@ use wire::proto::sync_response::Message as Answer;
 use crate::families::Families;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::way::Way;
 use lanes::Lanes;
 use stream::Stream;
@@ -118,6 +119,8 @@ pub struct Bulk {
     pub families: Families,
     /// Where the coordinator's wish for the sync interval is put; none for our own.
     pub interval: watch::Sender<Option<Duration>>,
+    /// Whether memory is tight.
+    pub pace: Pace,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

@@ -166,6 +166,7 @@ fn node_json(node: &Node, now: i64) -> Value {
         "bytes_total": node.bytes_total,
         "bytes_per_sample": ratio(node.bytes_total, node.samples_total),
         "clock_offset_millis": node.clock_offset_millis,
+        "future_samples_total": node.future_samples_total,
     })
 }
 

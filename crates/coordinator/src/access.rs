@@ -8,6 +8,7 @@
 mod audit;
 mod certificate;
 mod guard;
+mod limits;
 mod refusal;
 mod role;
 mod tokens;
@@ -29,6 +30,8 @@ pub(crate) use audit::retain;
 pub use audit::{Audit, Entry, LISTING_MAX, Outcome};
 pub use certificate::{Certificate, CertificateError};
 pub use guard::Guard;
+use limits::Limits;
+pub use limits::Rates;
 pub use refusal::Refusal;
 pub use role::{Need, Role};
 pub(crate) use tokens::{Digest, digest_of};
@@ -171,18 +174,20 @@ struct Shared {
     in_force: RwLock<Arc<InForce>>,
     /// Counts changes of what is in force.
     changes: watch::Sender<u64>,
+    limits: Limits,
     audit: Audit,
     metrics: Arc<Metrics>,
     clock: SharedClock,
 }
 
 impl Access {
-    /// Reads the files.
+    /// Reads the files. Callers are held to `rates`.
     ///
     /// # Errors
     /// When one of them cannot be used.
     pub fn open(
         files: Files,
+        rates: Rates,
         audit: Audit,
         metrics: Arc<Metrics>,
         clock: SharedClock,
@@ -195,6 +200,7 @@ impl Access {
             seen,
             in_force,
             changes: watch::Sender::new(0),
+            limits: Limits::new(rates),
             audit,
             metrics,
             clock,
@@ -224,15 +230,32 @@ impl Access {
         need: Need,
         action: &dyn fmt::Display,
     ) -> Result<Caller, Refusal> {
-        let known = self.identify(peer, authorization);
-        let judged = known.and_then(|caller| {
-            if caller.is_proven() && !caller.role.may(need) {
-                let (name, role) = (caller.name, caller.role);
-                return Err(Refusal::Role { name, role, need });
-            }
-            Ok(caller)
-        });
+        let judged = self.consider(peer, authorization, need);
         judged.inspect_err(|refusal| self.refused(peer.address, action, refusal))
+    }
+
+    fn consider(
+        &self,
+        peer: &Peer,
+        authorization: Option<&str>,
+        need: Need,
+    ) -> Result<Caller, Refusal> {
+        let (limits, now) = (&self.0.limits, self.0.clock.monotonic());
+        let known = self.identify(peer, authorization);
+        // Only failures are held against a host: who has a credential is let in also beside others who
+        // have none, behind the same address.
+        let caller = known.map_err(|refusal| limits.failed(refusal, peer.address.ip(), now))?;
+        let may = !caller.is_proven() || caller.role.may(need);
+        // Agents and remote writes are held back without being refused: by quotas, and by room for bodies.
+        let is_held_back = matches!(need, Need::SpeakAsAgent | Need::RemoteWrite);
+        if !(may && is_held_back) {
+            limits.asked(&caller, peer.address.ip(), now)?;
+        }
+        if may {
+            return Ok(caller);
+        }
+        let (name, role) = (caller.name, caller.role);
+        Err(Refusal::Role { name, role, need })
     }
 
     fn identify(&self, peer: &Peer, authorization: Option<&str>) -> Result<Caller, Refusal> {

@@ -1,6 +1,7 @@
 //! What can be set. `deploy/config/coordinator.toml` is the documentation of every key.
 
 mod alerting;
+mod callers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,11 +11,12 @@ use daemon::logs::LogConfig;
 use daemon::units::{ByteSize, HumanDuration};
 use serde::{Deserialize, Serialize};
 
-use crate::access::Files;
+use crate::access::{Files, Rates};
 use crate::join::AuthorityFiles;
 use crate::net::TlsFiles;
 
 pub use alerting::AlertingConfig;
+pub use callers::{AccessConfig, JoinConfig, TlsConfig};
 
 /// The coordinator's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,84 +70,6 @@ impl Default for Config {
             notify: notify::Config::default(),
             receivers: notify::Receivers::default(),
         }
-    }
-}
-
-/// Certificates, all in PEM. A file that is renewed is taken into use within seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TlsConfig {
-    /// The coordinator's chain, its own certificate first. Without it both ports speak plain text.
-    pub cert: Option<PathBuf>,
-    /// The key of it.
-    pub key: Option<PathBuf>,
-    /// The authority for certificates of callers: with it every caller needs one, or a token.
-    pub client_ca: Option<PathBuf>,
-    /// Names and serials of callers' certificates that are taken back.
-    pub revoked: Option<PathBuf>,
-}
-
-/// Who is let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AccessConfig {
-    /// Digests of bearer tokens: with it every caller needs one, or a certificate.
-    pub tokens: Option<PathBuf>,
-    /// Whether it may listen beyond this machine without TLS or without asking who calls.
-    pub insecure: bool,
-}
-
-/// The authority that signs certificates of agents.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct JoinConfig {
-    /// Its certificate, which `tls.client_ca` has to know. Without it agents bring theirs along.
-    pub authority_cert: Option<PathBuf>,
-    /// The key of it.
-    pub authority_key: Option<PathBuf>,
-    /// How long a certificate counts.
-    pub certificate_lifetime: HumanDuration,
-}
-
-impl Default for JoinConfig {
-    fn default() -> Self {
-        Self {
-            authority_cert: None,
-            authority_key: None,
-            certificate_lifetime: HumanDuration::from_secs(86_400),
-        }
-    }
-}
-
-impl JoinConfig {
-    fn validate(&self, tls: &TlsConfig) -> Result<(), ConfigError> {
-        let wrong = |path, problem| Err(ConfigError { path, problem });
-        match (&self.authority_cert, &self.authority_key) {
-            (Some(_), None) => {
-                return wrong(
-                    "join.authority_key",
-                    "is missing beside join.authority_cert",
-                );
-            }
-            (None, Some(_)) => {
-                return wrong(
-                    "join.authority_cert",
-                    "is missing beside join.authority_key",
-                );
-            }
-            (Some(_), Some(_)) if tls.client_ca.is_none() => {
-                return wrong("join.authority_cert", "needs tls.client_ca");
-            }
-            _ => {}
-        }
-        let lifetime = self.certificate_lifetime.as_duration();
-        if lifetime < Duration::from_secs(5) {
-            return wrong("join.certificate_lifetime", "is under \"5s\"");
-        }
-        if lifetime > Duration::from_secs(366 * 86_400) {
-            return wrong("join.certificate_lifetime", "is over \"366d\"");
-        }
-        Ok(())
     }
 }
 
@@ -316,6 +240,15 @@ impl Config {
         })
     }
 
+    /// How often callers may call.
+    #[must_use]
+    pub fn access_rates(&self) -> Rates {
+        Rates::new(
+            self.access.requests_per_second_max,
+            self.access.failures_per_second_max,
+        )
+    }
+
     fn validate_access(&self) -> Result<(), ConfigError> {
         let wrong = |path, problem| Err(ConfigError { path, problem });
         match (&self.tls.cert, &self.tls.key) {
@@ -371,13 +304,11 @@ impl Config {
                 Err(ConfigError { path, problem })
             }
         };
-        at_least(
-            !self.data_dir.as_os_str().is_empty(),
-            "data_dir",
-            "is empty",
-        )?;
+        let has_data_dir = !self.data_dir.as_os_str().is_empty();
+        at_least(has_data_dir, "data_dir", "is empty")?;
         self.validate_access()?;
         self.join.validate(&self.tls)?;
+        self.alerting.validate()?;
         at_least(
             self.store.retention.as_duration() >= day,
             "store.retention",
@@ -431,8 +362,7 @@ impl Config {
             "query.timeout",
             "is 0",
         )?;
-        at_least(self.query.listing_max > 0, "query.listing_max", "is 0")?;
-        self.alerting.validate()
+        at_least(self.query.listing_max > 0, "query.listing_max", "is 0")
     }
 }
 

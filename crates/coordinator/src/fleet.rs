@@ -44,6 +44,7 @@ struct Node {
     samples: u64,
     batches: u64,
     bytes: u64,
+    future: u64,
     /// Kept over streams, so that a new one is no way around it.
     quota: Quota,
     /// Whether `kept` has changed since it was written.
@@ -92,6 +93,8 @@ pub struct Received {
     pub bytes: u64,
     /// Series defined.
     pub series: u64,
+    /// Samples that were left out because their time has not come.
+    pub future: u64,
     /// Time of the newest sample, if there is one.
     pub newest_sample_millis: Option<i64>,
 }
@@ -235,6 +238,7 @@ impl Fleet {
             batches_total: node.batches,
             bytes_total: node.bytes,
             clock_offset_millis: kept.clock_offset_millis,
+            future_samples_total: node.future,
         }
     }
 
@@ -270,6 +274,7 @@ impl Connection {
             node.samples += received.samples;
             node.bytes += received.bytes;
             node.series += received.series;
+            node.future += received.future;
             if let Some(newest) = received.newest_sample_millis {
                 node.kept.newest_sample_millis = node.kept.newest_sample_millis.max(newest);
             }

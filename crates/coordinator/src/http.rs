@@ -17,6 +17,7 @@ mod params;
 mod reply;
 mod serve;
 mod status;
+mod timed;
 mod write;
 
 use std::sync::Arc;

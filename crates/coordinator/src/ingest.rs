@@ -1,5 +1,6 @@
 //! The streams of the agents: the bulk lane (`Sync`) and the urgent lane (`Urgent`).
 
+mod future;
 mod keeping;
 pub(crate) mod quota;
 mod skew;

@@ -3,7 +3,8 @@
 //! This crate is wiring. What is decided is decided in the crates below it; here are the tasks,
 //! sockets, timers, logs and counters:
 //!
-//! - [`net`]: connections and their handshakes; [`access`]: who may do what, and the audit log;
+//! - [`net`]: connections and their handshakes; [`access`]: who may do what and how often, and the audit
+//!   log; [`rate`]: how often is too often;
 //! - [`ingest`]: the streams of the agents, checked at the door and handed to the [`writer`];
 //! - [`join`]: certificates for agents;
 //! - [`writer`]: the one thread that commits, many batches with one sync;
@@ -30,6 +31,7 @@ pub mod losses;
 pub mod metrics;
 pub mod net;
 pub mod query;
+pub mod rate;
 pub mod run;
 pub mod status;
 pub mod upkeep;

@@ -19,8 +19,11 @@ pub const FORGOTTEN: &str = "forgotten";
 /// Detail is lost: the agent's spool was full, and about a sample a minute is here.
 pub const THINNED: &str = "thinned";
 
+/// Samples of it are of a time that has not come, and were left out; the others are here.
+pub const FUTURE: &str = "future";
+
 /// All reasons: those of agents, then our own.
-pub const REASONS: [&str; 8] = {
+pub const REASONS: [&str; 9] = {
     let [full, damaged, missing, unwritten, undecodable] = LOSS_REASONS;
     [
         full,
@@ -31,6 +34,7 @@ pub const REASONS: [&str; 8] = {
         REFUSED,
         FORGOTTEN,
         THINNED,
+        FUTURE,
     ]
 };
 

@@ -10,6 +10,7 @@ use store::Store;
 use crate::access::Refusal;
 use crate::join::{Denied, Way};
 use crate::losses;
+use crate::net::Limit;
 
 /// Why a batch was not taken in. Everything dropped is counted with one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum Refused {
     Damaged,
     /// It names series that its stream did not define, or not as many as it has columns.
     UnknownSeries,
-    /// A sample lies in the future, or before what is kept.
+    /// A sample lies before what is kept.
     TimeOutOfRange,
 }
 
@@ -56,6 +57,8 @@ pub struct Metrics {
     pub refused: [Counter; 3],
     /// Batches that never came and never will, by [`losses::REASONS`].
     pub lost: [Counter; losses::REASONS.len()],
+    /// Samples of agents that were left out because their time has not come.
+    pub future_samples: Counter,
     /// Times that an agent was told to wait.
     pub slowed: Counter,
     /// Times that an agent had to wait because it sent more than its quota.
@@ -100,6 +103,8 @@ pub struct Metrics {
     pub audit_left_out: Counter,
     /// Connections that ended before they said anything that could be understood.
     pub handshake_failures: Counter,
+    /// Connections that a limit ended or held up, by [`Limit`].
+    pub limited_connections: [Counter; Limit::ALL.len()],
 }
 
 const VALID: &str = "the names are constants and a test builds them all";
@@ -121,7 +126,7 @@ impl Metrics {
                 .expect(VALID)
         });
         let lost = losses::REASONS.map(|reason| {
-            let help = "Batches that agents made and that will never come, by reason; of thinned ones a part has come.";
+            let help = "Batches that agents made and that will never come, by reason; of thinned ones and those with samples of the future a part has come.";
             let labels = [("reason", reason)];
             registry
                 .counter("vedette_coordinator_lost_batches_total", help, &labels)
@@ -156,10 +161,18 @@ impl Metrics {
             let labels = [("reason", reason)];
             registry.counter(name, help, &labels).expect(VALID)
         });
+        let limited_connections = Limit::ALL.map(|limit| {
+            let help = "Connections that were ended because their handshake, or a head or body on them, came too slowly; and times that others had to wait because there were too many (connections) or too many handshakes under way (handshakes).";
+            let labels = [("reason", limit.as_str())];
+            registry
+                .counter("vedette_coordinator_limited_connections_total", help, &labels)
+                .expect(VALID)
+        });
         let metrics = Self {
             access_refused,
             certificates_issued,
             certificates_refused,
+            limited_connections,
             audit_left_out: counter(
                 "vedette_coordinator_audit_left_out_total",
                 "Entries of the audit log that were not written.",
@@ -184,6 +197,10 @@ impl Metrics {
             ),
             refused,
             lost,
+            future_samples: counter(
+                "vedette_coordinator_future_samples_total",
+                "Samples of agents that were left out because they are later than ingest.future_max allows.",
+            ),
             over_quota: counter(
                 "vedette_coordinator_over_quota_total",
                 "Times that an agent had to wait because it sent more than its quota.",
@@ -264,6 +281,12 @@ impl Metrics {
             Refused::UnknownSeries => &self.refused[1],
             Refused::TimeOutOfRange => &self.refused[2],
         }
+    }
+
+    /// The counter of connections that a limit ended or held up.
+    #[must_use]
+    pub fn limited(&self, limit: Limit) -> &Counter {
+        &self.limited_connections[limit as usize]
     }
 
     /// The counter of batches lost for one of [`losses::REASONS`].

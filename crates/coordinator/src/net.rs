@@ -6,10 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use daemon::chain;
+use daemon::metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -33,6 +35,59 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// The wait after the system refused a connection, for want of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// What ends a connection, or lets it wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Its first byte, or its handshake, came too slowly.
+    Handshake,
+    /// The head of a request did.
+    Head,
+    /// The body of a request did.
+    Body,
+    /// There are as many connections as there may be.
+    Connections,
+    /// There are as many handshakes under way as there may be.
+    Handshakes,
+}
+
+impl Limit {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; 5] = [
+        Self::Handshake,
+        Self::Head,
+        Self::Body,
+        Self::Connections,
+        Self::Handshakes,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Head => "head",
+            Self::Body => "body",
+            Self::Connections => "connections",
+            Self::Handshakes => "handshakes",
+        }
+    }
+}
+
+/// Whether a connection said anything since it was last forgotten. Clones share it; it guards no other
+/// memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn forget(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Bytes of one connection.
 #[derive(Debug)]
 enum Bytes {
@@ -45,6 +100,7 @@ enum Bytes {
 pub struct Connection {
     bytes: Bytes,
     peer: Peer,
+    heard: Heard,
     /// Its place among [`CONNECTIONS_MAX`].
     _place: OwnedSemaphorePermit,
 }
@@ -54,6 +110,10 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    pub(crate) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 }
 
@@ -89,8 +149,14 @@ async fn accept_all(
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let taken = async {
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            let turn = Arc::clone(&handshakes).acquire_owned().await.ok()?;
+            let place = place_of(&places, metrics.limited(Limit::Connections)).await?;
+            // Waiting for a first byte in plain text costs nothing that others would want.
+            let turn = match &tls {
+                Some(_) => place_of(&handshakes, metrics.limited(Limit::Handshakes))
+                    .await?
+                    .into(),
+                None => None,
+            };
             Some((place, turn, listener.accept().await))
         };
         let accepted = tokio::select! {
@@ -121,11 +187,21 @@ async fn accept_all(
                 }
                 Err(_elapsed) => {
                     metrics.handshake_failures.inc();
+                    metrics.limited(Limit::Handshake).inc();
                     tracing::debug!(%address, "a handshake took too long");
                 }
             }
         }));
     }
+}
+
+/// A place, waited for if there is none; that is counted.
+async fn place_of(places: &Arc<Semaphore>, waited: &Counter) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    waited.inc();
+    Arc::clone(places).acquire_owned().await.ok()
 }
 
 async fn shake(
@@ -136,14 +212,17 @@ async fn shake(
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let Some(acceptor) = acceptor else {
-        // Who says nothing takes no place of a protocol.
-        stream.readable().await?;
+        // Who says nothing is not served. That a stream is readable would prove nothing: a new one is said to be.
+        if stream.peek(&mut [0]).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         return Ok(Connection {
             bytes: Bytes::Plain(stream),
             peer: Peer {
                 address,
                 certificate: None,
             },
+            heard: Heard::default(),
             _place: place,
         });
     };
@@ -161,6 +240,7 @@ async fn shake(
             certificate: certificate.transpose()?,
         },
         bytes: Bytes::Tls(Box::new(stream)),
+        heard: Heard::default(),
         _place: place,
     })
 }
@@ -171,10 +251,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().bytes {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = match &mut this.bytes {
             Bytes::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Bytes::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        };
+        if buf.filled().len() > before {
+            this.heard.0.store(true, Ordering::Relaxed);
         }
+        read
     }
 }
 

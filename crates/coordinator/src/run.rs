@@ -333,7 +333,8 @@ fn start_access(
 ) -> Result<Access, Error> {
     let (audit, writing) = Audit::new(Arc::clone(store), Arc::clone(metrics));
     let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
-    let access = Access::open(config.access_files(), audit, metrics, clock)?;
+    let (files, rates) = (config.access_files(), config.access_rates());
+    let access = Access::open(files, rates, audit, metrics, clock)?;
     // Written for as long as someone can record.
     drop(shutdown.spawn("audit", writing.run()));
     drop(shutdown.spawn("access", access.clone().follow(shutdown.clone())));
@@ -453,10 +454,11 @@ fn serve_grpc(
 fn serve_http(connections: mpsc::Receiver<Connection>, pages: Http, shutdown: &Shutdown) {
     let draining = shutdown.clone();
     let hard = shutdown.hard_token();
+    let metrics = Arc::clone(&pages.metrics);
     drop(shutdown.spawn_essential("http", async move {
         let draining = async move { draining.draining().await };
         tokio::select! {
-            () = http::serve(connections, pages.router(), draining) => {}
+            () = http::serve(connections, pages.router(), metrics, draining) => {}
             () = hard.cancelled() => {}
         }
     }));

@@ -21,7 +21,9 @@ impl ToStatus for wire::ingest::ProtocolError {
 
 impl ToStatus for crate::access::Refusal {
     fn to_status(&self) -> Status {
-        let code = if self.is_unauthenticated() {
+        let code = if self.again().is_some() {
+            Code::ResourceExhausted
+        } else if self.is_unauthenticated() {
             Code::Unauthenticated
         } else {
             Code::PermissionDenied

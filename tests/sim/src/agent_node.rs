@@ -122,6 +122,7 @@ impl AgentNode {
             outbox: outbox.clone(),
             families: families.clone(),
             interval: watch::channel(None).0,
+            pace: agent::pace::Pace::default(),
             metrics: Arc::clone(&metrics),
         };
         let twins = Rc::clone(&self).send_twice(&bulk);
@@ -154,6 +155,7 @@ impl AgentNode {
                     outbox: outbox.clone(),
                     families: families.clone(),
                     interval: watch::channel(None).0,
+                    pace: agent::pace::Pace::default(),
                     metrics: Arc::clone(&metrics),
                 };
                 let wait = self.chance.borrow_mut().seconds(1, 30);

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coordinator::Config;
-use coordinator::access::{Access, Audit, Files, Guard, Need, Peer};
+use coordinator::access::{Access, Audit, Files, Guard, Need, Peer, Rates};
 use coordinator::events::Events;
 use coordinator::families::Families;
 use coordinator::fleet::Fleet;
@@ -87,6 +87,7 @@ impl CoordinatorNode {
         drop(shutdown.spawn("audit", writing.run()));
         let access = Access::open(
             Files::default(),
+            Rates::default(),
             audit,
             Arc::clone(&metrics),
             Arc::clone(&clock),

@@ -73,7 +73,7 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["agent", "notify"]),
     ("tonic-health", &["cli"]),
     ("tonic-reflection", &["coordinator"]),
-    ("tikv-jemallocator", &["coordinator"]),
+    ("tikv-jemallocator", &["agent", "coordinator"]),
     ("x509-parser", &["agent", "coordinator"]),
     ("ring", &["coordinator", "notify"]),
     ("rcgen", &["agent", "cli", "coordinator"]),

@@ -20,6 +20,10 @@ const BLOCK_CELLS_MAX: usize = 1024 * 1024;
 const BLOCK_NAME_BYTES_MAX: usize = 1024 * 1024;
 /// Cuts that a series may miss before its column is forgotten.
 const IDLE_CUTS_MAX: u32 = 10;
+/// The same while memory is tight: a series said in each interval is not gone.
+const IDLE_CUTS_TIGHT_MAX: u32 = 1;
+/// Cuts for which the encoded names of a block are kept.
+const NAMES_CUTS_MAX: u32 = 4;
 
 const _: () = assert!(BLOCK_CELLS_MAX <= series::limits::BLOCK_SAMPLES_MAX / 4);
 const _: () = assert!(series::limits::BLOCK_ROWS_MAX <= BLOCK_CELLS_MAX);
@@ -59,8 +63,11 @@ pub(super) struct Source {
     /// Blocks closed before the cut, because the clock went back or the rows were full.
     closed: Vec<Block>,
     closed_slots: Vec<Vec<usize>>,
-    /// Encoded names of blocks, by their slots, for as long as slots keep their meaning.
-    names: HashMap<Vec<usize>, bytes::Bytes, FixedState>,
+    /// Encoded names of blocks, by their slots, for as long as slots keep their meaning; and the cut that they
+    /// were of last.
+    names: HashMap<Vec<usize>, (bytes::Bytes, u32), FixedState>,
+    /// Cuts with something in them.
+    cuts: u32,
     idle_cuts: u32,
 }
 
@@ -206,7 +213,7 @@ impl Source {
     }
 
     /// Everything so far as encoded blocks.
-    pub(super) fn cut(&mut self) -> Vec<CutBlock> {
+    pub(super) fn cut(&mut self, is_tight: bool) -> Vec<CutBlock> {
         self.close();
         self.close_timed();
         let blocks = std::mem::take(&mut self.closed);
@@ -217,10 +224,15 @@ impl Source {
             0
         };
         let mut cut = Vec::new();
+        self.cuts = self.cuts.wrapping_add(u32::from(!blocks.is_empty()));
         for (block, slots) in blocks.into_iter().zip(slots) {
             self.split(block, &slots, &mut cut);
         }
-        self.forget_idle();
+        // Only the latest layouts are worth keeping: where series come and go each cut has its own.
+        let cuts = self.cuts;
+        self.names
+            .retain(|_, (_, last)| cuts.wrapping_sub(*last) < NAMES_CUTS_MAX);
+        self.forget_idle(is_tight);
         cut
     }
 
@@ -254,8 +266,12 @@ impl Source {
     }
 
     fn encode(&mut self, block: &Block, slots: &[usize]) -> CutBlock {
-        let names = match self.names.get(slots) {
-            Some(names) => names.clone(),
+        let cuts = self.cuts;
+        let names = match self.names.get_mut(slots) {
+            Some((names, cut)) => {
+                *cut = cuts;
+                names.clone()
+            }
             None => {
                 let of = |slot: &usize| &self.slots[*slot];
                 let labels: Vec<Labels> =
@@ -264,11 +280,7 @@ impl Source {
                 let mut names = Vec::new();
                 codec::encode_labels_list(&labels, &kinds, &mut names);
                 let names = bytes::Bytes::from(names);
-                // Only the latest layouts are worth keeping.
-                if self.names.len() >= 64 {
-                    self.names.clear();
-                }
-                self.names.insert(slots.to_vec(), names.clone());
+                self.names.insert(slots.to_vec(), (names.clone(), cuts));
                 names
             }
         };
@@ -287,8 +299,13 @@ impl Source {
         }
     }
 
-    /// Forgets series that have not been said for a while.
-    fn forget_idle(&mut self) {
+    /// Forgets series that have not been said for a while, or while memory is tight that are gone.
+    fn forget_idle(&mut self, is_tight: bool) {
+        let idle_cuts_max = if is_tight {
+            IDLE_CUTS_TIGHT_MAX
+        } else {
+            IDLE_CUTS_MAX
+        };
         // Labels that were refused have no slot that could fall idle.
         if self.refused > 0 {
             self.by_said.retain(|_, slot| slot.is_some());
@@ -300,16 +317,17 @@ impl Source {
         let idle = self
             .slots
             .iter()
-            .filter(|slot| slot.idle_cuts > IDLE_CUTS_MAX)
+            .filter(|slot| slot.idle_cuts > idle_cuts_max)
             .count();
         // Slots are numbered anew, so this is done when it pays.
-        if idle * 4 < self.slots.len().max(1) {
+        let share = if is_tight { 16 } else { 4 };
+        if idle * share < self.slots.len().max(1) {
             return;
         }
         let mut renumbered = Vec::with_capacity(self.slots.len());
         let mut kept = Vec::with_capacity(self.slots.len() - idle);
         for slot in self.slots.drain(..) {
-            let keep = slot.idle_cuts <= IDLE_CUTS_MAX;
+            let keep = slot.idle_cuts <= idle_cuts_max;
             renumbered.push(keep.then_some(kept.len()));
             if keep {
                 kept.push(slot);
@@ -325,6 +343,9 @@ impl Source {
             }
             None => false,
         });
+        if self.by_said.len() < self.by_said.capacity() / 4 {
+            self.by_said.shrink_to_fit();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which level it takes. Pure: measurements in, changes out.
 
-use crate::pace::LEVEL_MAX;
+use crate::pace::{DETAIL_FROM, LEVEL_MAX};
 
 /// What has a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,9 @@ const PATIENCE: (u32, u32) = (12, 720);
 
 /// By how much memory must have changed since a level was taken because of it, so that another is.
 const MEMORY_CHANGED: f64 = 0.05;
+/// Measurements after which detail that was given up for memory is told again if that did not help: three
+/// minutes, in which series are forgotten also with a sync interval of one.
+const IN_VAIN: u32 = 36;
 
 /// Goes up a level when over a cap for some measurements in a row, and down when well under all of
 /// them for more.
@@ -78,9 +81,9 @@ const MEMORY_CHANGED: f64 = 0.05;
 /// A load may be too much on one level and little on the next. So that it does not go back and forth
 /// between them, each way down that was taken in vain doubles the patience before the next.
 ///
-/// Memory that was used once often stays with the process, and what a page needs does not depend on how
-/// often it is read. So memory takes a further level only if the last one helped, or if it
-/// still grows: detail is not given up for nothing.
+/// What a page needs of memory does not depend on how often it is read. So memory goes to the first level
+/// that tells less at once, and to a further one only if that helped, or if it still grows. If it did not
+/// help, that level is left again: detail is not given up for nothing.
 #[derive(Debug)]
 pub struct Controller {
     level: u8,
@@ -92,6 +95,8 @@ pub struct Controller {
     since_down: Option<u32>,
     /// The share of memory when a level was taken because of it last.
     memory: Option<f64>,
+    /// The level from which memory went to one that tells less, and the measurements since.
+    memory_from: Option<(u8, u32)>,
 }
 
 impl Default for Controller {
@@ -104,6 +109,7 @@ impl Default for Controller {
             patience: PATIENCE.0,
             since_down: None,
             memory: None,
+            memory_from: None,
         }
     }
 }
@@ -124,6 +130,9 @@ impl Controller {
         {
             (self.since_down, self.patience) = (None, PATIENCE.0);
         }
+        if let Some(change) = self.take_back(used) {
+            return Some(change);
+        }
         let shares = Resource::ALL.into_iter().zip(used.map(Used::share));
         let known = shares.filter_map(|(resource, share)| Some((resource, share?)));
         let over =
@@ -135,8 +144,13 @@ impl Controller {
                 return None;
             }
             self.reason = resource;
+            let mut to = self.level + 1;
             if resource == Resource::Memory {
                 self.memory = Some(share);
+                if to < DETAIL_FROM {
+                    self.memory_from = Some((self.level, 0));
+                    to = DETAIL_FROM;
+                }
             }
             if self
                 .since_down
@@ -145,7 +159,7 @@ impl Controller {
             {
                 self.patience = (2 * self.patience).min(PATIENCE.1);
             }
-            return Some(self.go(self.level + 1));
+            return Some(self.go(to));
         }
         self.over = 0;
         let is_calm = |used: &Used| match used {
@@ -163,7 +177,21 @@ impl Controller {
         }
         self.since_down = Some(0);
         self.memory = None;
-        Some(self.go(self.level - 1))
+        let from = self.memory_from.filter(|_| self.level == DETAIL_FROM);
+        let to = from.map_or(self.level - 1, |(from, _)| from);
+        Some(self.go(to))
+    }
+
+    /// Leaves a level that was taken for memory and did not help.
+    fn take_back(&mut self, used: [Used; Resource::ALL.len()]) -> Option<Change> {
+        let (from, since) = self.memory_from.as_mut()?;
+        *since += 1;
+        let (from, is_time) = (*from, *since == IN_VAIN);
+        let [cpu, memory, bytes] = used.map(Used::share);
+        let share = memory.filter(|share| *share > 1.0)?;
+        let is_calm = |share: Option<f64>| share.is_none_or(|share| share < CALM_BELOW);
+        let is_in_vain = is_time && !self.may_help(Resource::Memory, share);
+        (is_in_vain && is_calm(cpu) && is_calm(bytes)).then(|| self.go(from))
     }
 
     /// Whether there is reason to think that another level makes a difference.
@@ -174,6 +202,9 @@ impl Controller {
 
     fn go(&mut self, to: u8) -> Change {
         (self.over, self.calm) = (0, 0);
+        if to < DETAIL_FROM {
+            self.memory_from = None;
+        }
         Change {
             from: std::mem::replace(&mut self.level, to),
             to,
@@ -279,11 +310,13 @@ mod tests {
             }
             controller.level()
         };
-        assert_eq!(after(100, 1.3), 1);
-        assert_eq!(after(100, 1.31), 1);
-        assert_eq!(after(100, 1.5), 2, "it grows");
-        assert_eq!(after(100, 1.2), 3, "it helped");
-        assert_eq!(after(12, 0.5), 2);
+        assert_eq!(after(3, 1.3), 4, "there is less to tell at once");
+        assert_eq!(after(30, 1.31), 4);
+        assert_eq!(after(300, 1.31), 0, "it did not help");
+        assert_eq!(after(3, 1.5), 4, "it grows");
+        assert_eq!(after(30, 1.2), 5, "it helped");
+        assert_eq!(after(12, 0.5), 4);
+        assert_eq!(after(12, 0.5), 0, "and not by way of the levels between");
     }
 
     #[test]

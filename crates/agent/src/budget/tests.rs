@@ -31,7 +31,11 @@ fn an_agent_over_its_budget_says_so_once_and_spares() {
     let mut turns = pace.turns(Class::Target);
     turns.said(1000);
     let mut keeper = Keeper::new(&config, pace.clone(), &metrics, urgent, &clock);
-    keeper.meter = Meter::new(caps(&config, Allowed::default()), Duration::from_secs(60));
+    keeper.meter = Meter::new(
+        caps(&config, Allowed::default()),
+        Duration::from_secs(5),
+        Duration::from_secs(60),
+    );
     for step in 0..20 {
         keeper.measure(Some(Usage {
             cpu_seconds: f64::from(step),

@@ -12,12 +12,16 @@ use wire::proto::SeriesDefinitions;
 const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 /// Lists of names whose numbers are remembered. A node has about as many as targets.
 const LISTS_MAX: usize = 1024;
+/// Bytes of them, with their numbers: where series come and go, each batch has lists of its own.
+const LISTS_BYTES_MAX: usize = 4 << 20;
 
 /// Batches after which it is looked how many of the numbers are still in use. Far more than one
 /// interval brings, so that a series said in each interval is never taken for gone.
 const LOOK_EVERY: u32 = 64;
 /// Numbers out of use that are worth nothing: forgetting them costs a new stream.
 const IDLE_MIN: usize = 10_000;
+/// Both while memory is tight.
+const TIGHT: (u32, usize) = (8, 1000);
 
 /// Gives series their numbers on one stream. A number stays given for the stream's life, so with
 /// series that come and go it [outgrows](Self::outgrown) its use.
@@ -26,6 +30,7 @@ pub(super) struct Dictionary {
     numbers: HashMap<Labels, u32, FixedState>,
     /// Numbers of whole lists by their bytes: an unchanged target costs one lookup.
     lists: HashMap<Bytes, Arc<[u32]>, FixedState>,
+    lists_bytes: usize,
     /// Whether a number was used since the last look.
     used: Vec<bool>,
     batches: u32,
@@ -61,25 +66,35 @@ impl Dictionary {
             numbers.push(number);
         }
         let numbers: Arc<[u32]> = numbers.into();
-        if self.lists.len() >= LISTS_MAX {
+        let bytes = list.len() + size_of_val(&*numbers);
+        if self.lists.len() >= LISTS_MAX || self.lists_bytes + bytes > LISTS_BYTES_MAX {
             self.lists.clear();
+            self.lists_bytes = 0;
         }
-        self.lists.insert(list.clone(), Arc::clone(&numbers));
+        self.lists_bytes += bytes;
+        // What came may be a part of something larger, which it would keep.
+        self.lists
+            .insert(Bytes::copy_from_slice(list), Arc::clone(&numbers));
         Ok((numbers, definitions(first_new, &fresh)))
     }
 
     /// Takes note of the end of a batch; tells whether so few of the numbers are still in use that
-    /// a new stream with a new dictionary is better.
-    pub(super) fn outgrown(&mut self) -> bool {
+    /// a new stream with a new dictionary is better; while memory is tight it is so sooner.
+    pub(super) fn outgrown(&mut self, is_tight: bool) -> bool {
+        let (look_every, idle_min) = if is_tight {
+            TIGHT
+        } else {
+            (LOOK_EVERY, IDLE_MIN)
+        };
         self.batches += 1;
-        if self.batches < LOOK_EVERY {
+        if self.batches < look_every {
             return false;
         }
         self.batches = 0;
         let used = self.used.iter().filter(|used| **used).count();
         self.used.fill(false);
         let idle = self.numbers.len() - used.min(self.numbers.len());
-        idle > used && idle >= IDLE_MIN
+        idle > used && idle >= idle_min
     }
 }
 
@@ -157,7 +172,7 @@ mod tests {
         let looks = |dictionary: &mut Dictionary, list: &Bytes| {
             (0..LOOK_EVERY).any(|_| {
                 dictionary.number(list).unwrap();
-                dictionary.outgrown()
+                dictionary.outgrown(false)
             })
         };
         let (all, half, few) = (list(&names), list(&names[..15_000]), list(&names[..14_999]));
@@ -169,6 +184,20 @@ mod tests {
         let mut dictionary = Dictionary::default();
         assert!(!looks(&mut dictionary, &list(&names[..9_999])));
         assert!(!looks(&mut dictionary, &list(&["m1"])), "too few to matter");
+        let mut tight = (0..TIGHT.0).map(|_| dictionary.outgrown(true));
+        assert!(tight.any(|outgrown| outgrown), "but while memory is tight");
+    }
+
+    #[test]
+    fn lists_that_differ_each_time_are_remembered_within_a_bound() {
+        let mut dictionary = Dictionary::default();
+        for first in 0..600 {
+            let names: Vec<String> = (first..first + 2000).map(|it| format!("m{it}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            dictionary.number(&list(&names)).unwrap();
+            assert!(dictionary.lists_bytes <= LISTS_BYTES_MAX);
+        }
+        assert!(dictionary.lists.len() < 600);
     }
 
     #[test]

@@ -18,6 +18,8 @@ const TELLING_BYTES_MAX: u64 = 256 * 1024;
 
 /// Of the window, how much may be what was missed: there is always room for what is new.
 const BACKFILL_SHARE: u64 = 2;
+/// Most bytes under way while memory is tight.
+const WINDOW_TIGHT_BYTES: u64 = 1 << 20;
 /// Most bytes of what was missed that go before it is looked whether there is something new.
 const BACKFILL_BYTES_AT_ONCE: u64 = 256 * 1024;
 /// Most losses that are under way.
@@ -36,7 +38,8 @@ impl Stream<'_> {
     ) -> Result<bool, Ended> {
         loop {
             self.send_losses(answers).await?;
-            let room = self.window_bytes.saturating_sub(self.in_flight_bytes);
+            let window_bytes = self.window();
+            let room = window_bytes.saturating_sub(self.in_flight_bytes);
             if room == 0 || self.outgrown {
                 return Ok(true);
             }
@@ -44,7 +47,7 @@ impl Stream<'_> {
             if self.send_some(Lane::Live, newest, room, answers).await? {
                 continue;
             }
-            let share = self.window_bytes / BACKFILL_SHARE;
+            let share = window_bytes / BACKFILL_SHARE;
             let room = room.min(share.saturating_sub(self.backfill_bytes));
             let range = self.lanes.backfill();
             let Some(range) = range.filter(|_| room > 0 && self.backfill_from <= Instant::now())
@@ -158,6 +161,15 @@ impl Stream<'_> {
         Ok(())
     }
 
+    /// Bytes that may be under way.
+    fn window(&self) -> u64 {
+        if self.sync.pace.is_tight() {
+            self.window_bytes.min(WINDOW_TIGHT_BYTES)
+        } else {
+            self.window_bytes
+        }
+    }
+
     fn is_sent(&mut self, what: Sent, bytes: u64) {
         if self.in_flight.is_empty() {
             self.heard = Instant::now();
@@ -187,7 +199,9 @@ impl Stream<'_> {
         // Numbers that were given are said even if the rest of the record does not decode: those
         // given next follow on them.
         for definition in definitions {
-            metrics.sent_bytes.add(definition.encoded_len() as u64);
+            let bytes = definition.encoded_len() as u64;
+            metrics.sent_bytes.add(bytes);
+            metrics.defined_bytes.add(bytes);
             self.request(Message::Definitions(definition), answers)
                 .await?;
         }
@@ -220,7 +234,8 @@ impl Stream<'_> {
         self.telling_bytes = TELLING_BYTES_MAX.min(self.telling_bytes + sent_bytes / TELLING_SHARE);
         self.request(Message::Batch(batch), answers).await?;
         self.is_sent(Sent::Batch(lane, first, sequence), bytes);
-        self.outgrown |= self.dictionary.outgrown();
+        let is_tight = self.sync.pace.is_tight();
+        self.outgrown |= self.dictionary.outgrown(is_tight);
         Ok(())
     }
 

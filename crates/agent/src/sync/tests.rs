@@ -203,6 +203,7 @@ impl Setup {
             outbox: self.identity.outbox.clone(),
             families: Families::default(),
             interval: watch::channel(None).0,
+            pace: crate::pace::Pace::default(),
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -47,6 +47,7 @@ pub(super) async fn check(coordinator: &Coordinator) -> Vec<Finding> {
     };
     findings.push(versions(&version, &nodes));
     findings.push(clocks(&nodes));
+    findings.extend(futures(&nodes));
     findings.extend(freshness(&nodes, now_millis()));
     findings
 }
@@ -154,6 +155,22 @@ fn clocks(nodes: &[Node]) -> Finding {
     }
 }
 
+/// Nodes of which samples were left out because their time had not come.
+fn futures(nodes: &[Node]) -> Option<Finding> {
+    let of = || nodes.iter().filter(|node| node.future_samples_total > 0);
+    of().next()?;
+    let samples: u64 = of().map(|node| node.future_samples_total).sum();
+    Some(Finding::fail(
+        "clocks",
+        format!(
+            "{samples} samples are of the future and were left out: {}",
+            names(of().map(|node| node.agent_id.as_str()))
+        ),
+        "look at the clocks of these nodes, and at targets that say times of their own; \
+         `vedette gaps NODE` shows what is lost",
+    ))
+}
+
 fn freshness(nodes: &[Node], now: i64) -> Vec<Finding> {
     let check = "nodes";
     if nodes.is_empty() {
@@ -223,6 +240,17 @@ mod tests {
             assert_eq!(clocks(&nodes).level, level, "{offset}");
         }
         assert_eq!(clocks(&[node("a", false, 99_999, 0)]).level, Level::Ok);
+    }
+
+    #[test]
+    fn nodes_with_samples_of_the_future_are_named() {
+        let mut nodes = [node("a", true, 0, 0), node("b", true, 0, 0)];
+        assert!(futures(&nodes).is_none());
+        nodes[1].future_samples_total = 5;
+        let found = futures(&nodes).unwrap();
+        assert_eq!(found.level, Level::Fail);
+        assert!(found.what.starts_with("5 samples"), "{}", found.what);
+        assert!(found.what.ends_with(": b"), "{}", found.what);
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn nodes_for_tests() -> Vec<Node> {
         bytes_total: 1_500_000,
         clock_offset_millis: -12,
         missing_batches: 3,
+        future_samples_total: 0,
     };
     let gone = Node {
         agent_id: "b".to_owned(),

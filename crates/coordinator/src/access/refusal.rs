@@ -1,6 +1,7 @@
 //! Why someone is not let in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Need, Role};
 
@@ -37,17 +38,33 @@ pub enum Refusal {
         /// As whom.
         other: String,
     },
+    /// It asks too often.
+    #[error("more requests than access.requests_per_second_max; ask again later")]
+    TooOften {
+        /// Who; empty where no one is asked.
+        name: Arc<str>,
+        /// After which time it may ask again.
+        again: Duration,
+    },
+    /// Its host has shown too many credentials that are none.
+    #[error("more failed attempts than access.failures_per_second_max; try again later")]
+    TooManyFailures {
+        /// After which time it may try again.
+        again: Duration,
+    },
 }
 
 impl Refusal {
     /// Values of the label `reason`, in the order of [`Refusal::index`].
-    pub const REASONS: [&'static str; 6] = [
+    pub const REASONS: [&'static str; 8] = [
         "no_credential",
         "unknown_token",
         "expired",
         "revoked",
         "role",
         "foreign_identity",
+        "too_often",
+        "too_many_failures",
     ];
 
     /// The place of its reason.
@@ -60,6 +77,8 @@ impl Refusal {
             Self::Revoked(_) => 3,
             Self::Role { .. } => 4,
             Self::Foreign { .. } => 5,
+            Self::TooOften { .. } => 6,
+            Self::TooManyFailures { .. } => 7,
         }
     }
 
@@ -68,7 +87,24 @@ impl Refusal {
     pub const fn is_unauthenticated(&self) -> bool {
         match self {
             Self::NoCredential | Self::UnknownToken | Self::Expired(_) | Self::Revoked(_) => true,
-            Self::Role { .. } | Self::Foreign { .. } => false,
+            Self::Role { .. }
+            | Self::Foreign { .. }
+            | Self::TooOften { .. }
+            | Self::TooManyFailures { .. } => false,
+        }
+    }
+
+    /// After which time the same call may be let in, if it was one too many.
+    #[must_use]
+    pub const fn again(&self) -> Option<Duration> {
+        match self {
+            Self::TooOften { again, .. } | Self::TooManyFailures { again } => Some(*again),
+            Self::NoCredential
+            | Self::UnknownToken
+            | Self::Expired(_)
+            | Self::Revoked(_)
+            | Self::Role { .. }
+            | Self::Foreign { .. } => None,
         }
     }
 
@@ -76,11 +112,12 @@ impl Refusal {
     #[must_use]
     pub fn who(&self) -> &str {
         match self {
-            Self::NoCredential | Self::UnknownToken => "",
+            Self::NoCredential | Self::UnknownToken | Self::TooManyFailures { .. } => "",
             Self::Expired(name)
             | Self::Revoked(name)
             | Self::Role { name, .. }
-            | Self::Foreign { name, .. } => name,
+            | Self::Foreign { name, .. }
+            | Self::TooOften { name, .. } => name,
         }
     }
 }

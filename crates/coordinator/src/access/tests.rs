@@ -12,6 +12,8 @@ use wire::ingest::AgentId;
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
+/// A hundred requests and twenty failures at once.
+const RATES: Rates = Rates::new(10, 5);
 
 #[derive(Debug)]
 struct Hand(AtomicI64);
@@ -60,7 +62,7 @@ fn world() -> World {
     };
     let shared: SharedClock = Arc::clone(&clock) as SharedClock;
     World {
-        access: Access::open(files, audit, metrics, shared).unwrap(),
+        access: Access::open(files, RATES, audit, metrics, shared).unwrap(),
         clock,
         secrets: secrets.into(),
         _writing: writing,
@@ -144,7 +146,42 @@ fn whoever_is_not_let_in_is_told_why_and_counted() {
     );
     let counted = world.access.0.metrics.access_refused.each_ref();
     let counted = counted.map(daemon::metrics::Counter::get);
-    assert_eq!(counted, [1, 4, 0, 2, 1, 0]);
+    assert_eq!(counted, [1, 4, 0, 2, 1, 0, 0, 0]);
+}
+
+#[test]
+fn who_asks_or_fails_too_often_is_told_so_and_nobody_else() {
+    let world = world();
+    let ask = |role: Role, need| {
+        let header = Some(world.secrets[&role].as_str());
+        let judged = world.access.judge(&peer(None), header, need, &"test");
+        judged.map_err(|refusal| refusal.index()).err()
+    };
+    let fail = || {
+        let judged = world.access.judge(&peer(None), None, Need::Read, &"test");
+        judged.unwrap_err()
+    };
+    for _ in 0..100 {
+        assert_eq!(ask(Role::Viewer, Need::Read), None);
+    }
+    for _ in 0..20 {
+        assert_eq!(fail(), Refusal::NoCredential);
+    }
+    let again = Duration::from_millis(100);
+    let name = "viewer".into();
+    let often = Refusal::TooOften { name, again };
+    assert_eq!(ask(Role::Viewer, Need::Read), Some(often.index()));
+    assert_eq!(ask(Role::Viewer, Need::RemoteWrite), Some(often.index()));
+    let failed = fail();
+    assert_eq!(failed.again(), Some(Duration::from_millis(200)));
+    assert!(!failed.is_unauthenticated());
+    // The address is the same; it is theirs that failed.
+    assert_eq!(ask(Role::Admin, Need::Read), None);
+    // Agents and senders of samples are held back elsewhere.
+    for _ in 0..200 {
+        assert_eq!(ask(Role::Agent, Need::SpeakAsAgent), None);
+        assert_eq!(ask(Role::Writer, Need::RemoteWrite), None);
+    }
 }
 
 #[tokio::test]

@@ -45,7 +45,9 @@ impl fmt::Display for Action<'_> {
 }
 
 fn refused(refusal: &Refusal) -> Response {
-    let (status, kind) = if refusal.is_unauthenticated() {
+    let (status, kind) = if refusal.again().is_some() {
+        (StatusCode::TOO_MANY_REQUESTS, "too_many_requests")
+    } else if refusal.is_unauthenticated() {
         (StatusCode::UNAUTHORIZED, "unauthorized")
     } else {
         (StatusCode::FORBIDDEN, "forbidden")
@@ -57,5 +59,27 @@ fn refused(refusal: &Refusal) -> Response {
         let how = HeaderValue::from_static("Bearer");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
     }
+    if let Some(again) = refusal.again() {
+        // The header knows whole seconds only.
+        let seconds = again.as_millis().div_ceil(1000);
+        let seconds = HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_too_often_is_told_when_to_ask_again() {
+        let again = Duration::from_millis(1200);
+        let response = refused(&Refusal::TooManyFailures { again });
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -16,7 +18,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::mpsc;
 use tower::Service as _;
 
-use crate::net::Connection;
+use super::timed::Timed;
+use crate::metrics::Metrics;
+use crate::net::{Connection, Limit};
 
 /// How long a request's head may take to come; also how long a connection may lie idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
@@ -27,6 +31,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(600);
 pub(crate) async fn serve(
     mut connections: mpsc::Receiver<Connection>,
     router: Router,
+    metrics: Arc<Metrics>,
     draining: impl Future<Output = ()>,
 ) {
     let open = GracefulShutdown::new();
@@ -41,21 +46,39 @@ pub(crate) async fn serve(
             connection = connections.recv() => connection,
         };
         let Some(connection) = connection else { break };
-        let (peer, router) = (connection.peer().clone(), router.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let (peer, heard) = (connection.peer().clone(), connection.heard());
+        let (router, metrics) = (router.clone(), Arc::clone(&metrics));
+        let asked = heard.clone();
+        let counters = Arc::clone(&metrics);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request =
+                request.map(|body| Body::new(Timed::new(body, Arc::clone(&counters))));
             request.extensions_mut().insert(peer.clone());
-            answer(router.clone(), request)
+            let (answered, asked) = (answer(router.clone(), request), asked.clone());
+            async move {
+                let answered = answered.await;
+                asked.forget();
+                answered
+            }
         });
         let served = server.serve_connection(TokioIo::new(connection), service);
         let served = open.watch(served);
-        // How it ended is between the client and its network.
-        drop(tokio::spawn(async move { drop(served.await) }));
+        drop(tokio::spawn(async move {
+            // How it ended is between the client and its network, unless we ended it. One that lay idle said
+            // nothing since its last answer.
+            if let Err(error) = served.await
+                && error.is_timeout()
+                && heard.is_any()
+            {
+                metrics.limited(Limit::Head).inc();
+            }
+        }));
     }
     drop(connections);
     open.shutdown().await;
 }
 
-async fn answer(mut router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer(mut router: Router, request: Request) -> Result<Response, Infallible> {
     match tokio::time::timeout(ANSWER_WITHIN, router.call(request)).await {
         Ok(answered) => answered,
         Err(_elapsed) => {

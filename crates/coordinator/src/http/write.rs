@@ -19,6 +19,7 @@ use store::{Arrival, Outcome, Samples, SeriesId};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Http;
+use super::timed::TooSlow;
 use crate::writer::Writer;
 
 /// Largest body, before decompression.
@@ -114,6 +115,10 @@ pub(super) async fn write(State(http): State<Http>, request: Request) -> Respons
     let version = remote::negotiate(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
     let answered = match (version, body) {
         (Ok(version), Ok(body)) => take(&http, version, body).await,
+        // It is no fault of the message: it may be sent again.
+        (Ok(_), Err(rejected)) if TooSlow::is_behind(&rejected) => {
+            Err(Failed::Later(TooSlow.to_string()))
+        }
         (Ok(_), Err(rejected)) => Err(Failed::Body(rejected)),
         (Err(unsupported), _) => Err(Failed::Said(Answer::from(&unsupported))),
     };

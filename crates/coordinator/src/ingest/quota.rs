@@ -1,7 +1,8 @@
-//! How much one agent may send: the generic cell rate algorithm (ATM Forum, Traffic Management
-//! Specification 4.0, 1996), once for samples and once for bytes.
+//! How much one agent may send: a [rate](crate::rate) of samples and one of bytes.
 
 use std::time::Duration;
+
+use crate::rate::{Bucket, Rate};
 
 /// What may come at once is what may come in so long.
 const BURST: Duration = Duration::from_secs(10);
@@ -15,11 +16,11 @@ pub(crate) struct Rates {
     pub(crate) bytes: u64,
 }
 
-/// What one agent has sent, in the time that it would have taken at the rates allowed.
+/// What one agent has sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Quota {
-    samples_until: Duration,
-    bytes_until: Duration,
+    samples: Bucket,
+    bytes: Bucket,
 }
 
 impl Quota {
@@ -31,8 +32,12 @@ impl Quota {
         (samples, bytes): (u64, u64),
         rates: Rates,
     ) -> Option<(Duration, &'static str)> {
-        let samples = charge(&mut self.samples_until, now, samples, rates.samples);
-        let bytes = charge(&mut self.bytes_until, now, bytes, rates.bytes);
+        let rate = |per_second| Rate {
+            per_second,
+            burst: BURST,
+        };
+        let samples = self.samples.charge(now, samples, rate(rates.samples));
+        let bytes = self.bytes.charge(now, bytes, rate(rates.bytes));
         let (wait, bound) = if samples >= bytes {
             (samples, "ingest.samples_per_second_max")
         } else {
@@ -40,16 +45,6 @@ impl Quota {
         };
         (!wait.is_zero()).then_some((wait, bound))
     }
-}
-
-fn charge(until: &mut Duration, now: Duration, amount: u64, rate: u64) -> Duration {
-    if rate == 0 {
-        return Duration::ZERO;
-    }
-    let nanos = u128::from(amount) * 1_000_000_000 / u128::from(rate);
-    let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-    *until = (*until).max(now).saturating_add(takes);
-    until.saturating_sub(now.saturating_add(BURST))
 }
 
 #[cfg(test)]

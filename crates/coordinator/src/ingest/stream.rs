@@ -49,6 +49,8 @@ pub(super) struct Stream<'a> {
     pub(super) in_order: Option<Option<u64>>,
     /// How far the agent's clock is off.
     pub(super) skew: Skew,
+    /// Whether it was logged that samples of the future come.
+    pub(super) is_future_told: bool,
     /// When the agent was last told to wait.
     slowed_at: Option<Duration>,
     /// The configuration as it is now, and whether it has changed since the agent was told.
@@ -107,6 +109,7 @@ pub(super) async fn open<'a>(
         generation: ingest.store.generation(),
         in_order: None,
         skew,
+        is_future_told: false,
         slowed_at: None,
         config,
     };
@@ -275,7 +278,10 @@ impl Stream<'_> {
                     }
                     let is_backfill = batch.backfill;
                     let taken = self.take(batch).await?;
-                    let sent = (taken.received.samples, taken.received.bytes);
+                    let sent = (
+                        taken.received.samples + taken.received.future,
+                        taken.received.bytes,
+                    );
                     if pending.send(taken).await.is_err() {
                         return Ok(());
                     }
@@ -399,7 +405,10 @@ async fn acknowledge(
     while let Some(pending) = waiting.recv().await {
         let verdict = pending.verdict.await.map_err(|_gone| draining())?;
         match verdict {
-            Ok(Outcome::Taken) => connection.received(pending.received),
+            Ok(Outcome::Taken) => {
+                connection.received(pending.received);
+                ingest.metrics.future_samples.add(pending.received.future);
+            }
             Ok(Outcome::Duplicate) => {}
             Ok(Outcome::StaleSeries) => {
                 return Err(Status::aborted(

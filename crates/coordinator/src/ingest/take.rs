@@ -9,6 +9,7 @@ use wire::ingest::{Batch, Loss};
 use wire::proto;
 
 use super::draining;
+use super::future::{Future, lead_millis};
 use super::stream::{About, Pending, Stream};
 use crate::fleet::Received;
 use crate::losses;
@@ -18,8 +19,8 @@ use crate::metrics::Refused;
 const MISSING: &str = "missing";
 
 impl Stream<'_> {
-    /// Checks a batch and hands it to the writer. A block that cannot be used is left out and
-    /// counted; the rest of the batch, from other targets, is taken.
+    /// Checks a batch and hands it to the writer. A block that cannot be used, and samples of the future,
+    /// are left out and counted; the rest of the batch is taken.
     pub(super) async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
         let arrived = self.ingest.clock.monotonic();
         let batch = Batch::try_from(batch).map_err(|error| self.wrong(&error.to_string()))?;
@@ -39,10 +40,12 @@ impl Stream<'_> {
         };
         let mut cells_left = series::limits::BLOCK_SAMPLES_MAX;
         let mut refusal = None;
+        let mut future = Future::default();
         let mut blocks = Vec::with_capacity(batch.blocks.len());
         for block in batch.blocks {
             received.bytes += block.columns.len() as u64;
-            match self.check(block, cells_left) {
+            match self.check(block, cells_left, &mut future) {
+                Ok(block) if block.block.times.is_empty() => {}
                 Ok(block) => {
                     let newest = block.block.times.last().copied();
                     received.newest_sample_millis = received.newest_sample_millis.max(newest);
@@ -60,14 +63,23 @@ impl Stream<'_> {
             }
         }
         self.ingest.metrics.received_bytes.add(received.bytes);
+        received.future = future.samples;
+        let is_future = future.samples > 0;
+        self.tell_of_future(sequence, future);
+        let nothing = || Some("holds nothing but samples of the future".to_owned());
+        let refusal = refusal.or_else(|| is_future.then(nothing).flatten());
         let refusal = refusal.filter(|_| blocks.is_empty());
         let lost = match &refusal {
+            // Of what is partly here only one thing can be said.
+            _ if is_future => Some(losses::FUTURE),
             Some(_) => Some(losses::REFUSED),
             None => batch.thinned.then_some(losses::THINNED),
         };
         let note = lost.map(|reason| {
             self.ingest.metrics.lost(reason).inc();
-            self.note(reason, span(&blocks))
+            let (offset, now) = (self.skew.offset_millis(), self.ingest.clock.wall_millis());
+            let span = future.span(offset, now);
+            self.note(reason, span.or_else(|| span_of(&blocks)))
         });
         let arrival = Arrival {
             mark: Some(self.mark(batch.first_sequence.get(), sequence)),
@@ -182,8 +194,9 @@ impl Stream<'_> {
         &self,
         block: wire::ingest::Block,
         cells_max: usize,
+        future: &mut Future,
     ) -> Result<ArrivedBlock, (Refused, String)> {
-        let decoded = codec::decode_block_within(&block.columns, cells_max)
+        let mut decoded = codec::decode_block_within(&block.columns, cells_max)
             .map_err(|error| (Refused::Damaged, error.to_string()))?;
         let series: Option<Vec<Option<SeriesId>>> = block
             .series_refs
@@ -191,45 +204,75 @@ impl Stream<'_> {
             .map(|number| self.dictionary.get(usize::try_from(*number).ok()?).copied())
             .collect();
         let unknown = |reason: &str| (Refused::UnknownSeries, reason.to_owned());
-        let series = series.ok_or_else(|| unknown("names a series that was not defined"))?;
+        let mut series = series.ok_or_else(|| unknown("names a series that was not defined"))?;
         if series.len() != decoded.columns.len() {
             return Err(unknown("names more or fewer series than it has columns"));
         }
-        self.check_times(&decoded.times)?;
-        Ok(arrived(&series, block.columns, decoded))
+        let is_cut = self.check_times(&mut decoded, future)?;
+        if is_cut {
+            for (id, column) in series.iter_mut().zip(&decoded.columns) {
+                *id = id.filter(|_| !column.values.is_empty());
+            }
+        }
+        Ok(arrived(&series, block.columns, decoded, is_cut))
     }
 
-    fn check_times(&self, times: &[i64]) -> Result<(), (Refused, String)> {
-        let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
-            return Ok(());
-        };
+    /// Cuts off what is of the future, and says whether there was such a thing.
+    fn check_times(
+        &self,
+        block: &mut series::Block,
+        future: &mut Future,
+    ) -> Result<bool, (Refused, String)> {
         let now = self.ingest.clock.wall_millis();
-        let (oldest, newest) = self.ingest.config.borrow().sample_times(now);
-        if first < oldest || last > newest {
-            let reason =
-                format!("holds a sample at {first} or {last}, outside {oldest} to {newest}");
+        let (oldest, newest, lead) = {
+            let config = self.ingest.config.borrow();
+            let (oldest, newest) = config.sample_times(now);
+            let future_max = config.ingest.future_max.as_duration();
+            (
+                oldest,
+                newest,
+                lead_millis(self.skew.offset_millis(), future_max),
+            )
+        };
+        if let Some(first) = block.times.first().filter(|first| **first < oldest) {
+            let reason = format!("holds a sample at {first}, before {oldest}");
             return Err((Refused::TimeOutOfRange, reason));
         }
-        Ok(())
+        Ok(future.cut(block, newest.saturating_add(lead)))
+    }
+
+    /// Logs samples of the future, once a stream: they come with every batch.
+    fn tell_of_future(&mut self, sequence: u64, future: Future) {
+        if future.samples == 0 || std::mem::replace(&mut self.is_future_told, true) {
+            return;
+        }
+        tracing::error!(
+            agent = %self.hello.agent_id,
+            sequence,
+            samples = future.samples,
+            offset_millis = self.skew.offset_millis(),
+            "samples of the future are left out: the clock of the node or of a target is wrong"
+        );
     }
 }
 
 /// The first and the last time in some blocks.
-fn span(blocks: &[ArrivedBlock]) -> Option<(i64, i64)> {
+fn span_of(blocks: &[ArrivedBlock]) -> Option<(i64, i64)> {
     let times = blocks.iter().map(|block| &block.block.times);
     let first = times.clone().filter_map(|times| times.first()).min()?;
     let last = times.filter_map(|times| times.last()).max()?;
     Some((*first, *last))
 }
 
-/// A block without the columns of series that were refused when they were defined.
+/// A block without the columns of series that were refused when they were defined, or have nothing left.
 fn arrived(
     series: &[Option<SeriesId>],
     received: bytes::Bytes,
     mut block: series::Block,
+    is_cut: bool,
 ) -> ArrivedBlock {
     let known: Vec<SeriesId> = series.iter().copied().flatten().collect();
-    if known.len() == series.len() {
+    if known.len() == series.len() && !is_cut {
         return ArrivedBlock {
             series: known,
             received,

@@ -3755,6 +3755,10 @@ pub struct Node {
     /// Batches that are not here, while later ones are: they may still come.
     #[prost(uint64, tag = "16")]
     pub missing_batches: u64,
+    /// Samples since the coordinator started that were left out because their time had not come: the
+    /// clock of the node or of one of its targets is wrong.
+    #[prost(uint64, tag = "17")]
+    pub future_samples_total: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetSummaryRequest {}

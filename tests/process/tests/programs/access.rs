@@ -118,7 +118,7 @@ impl World {
         let secret = String::from_utf8(made.stdout).unwrap().trim().to_owned();
         within(SOON, "the token in force", || async {
             let (code, _) = self.http("GET", "/", Some(&secret)).await;
-            (code != 401).then_some(())
+            (![401, 429].contains(&code)).then_some(())
         })
         .await;
         secret
@@ -413,4 +413,48 @@ async fn beyond_this_machine_it_listens_in_the_open_only_when_told_to() {
         .collect();
     let good = process::run("vedette-coordinator", &check).await;
     assert!(good.status.success(), "{good:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_too_often_is_refused_for_a_while_and_others_are_not() {
+    let world =
+        world_with(|_| "requests_per_second_max = 5\nfailures_per_second_max = 20\n".to_owned())
+            .await;
+    let (often, seldom) = (world.token("viewer").await, world.token("operator").await);
+    let as_viewer = || {
+        let token = Some(Token::new(&often));
+        let stranger = world.authority.credentials(None);
+        world.connect(&Credentials { token, ..stranger })
+    };
+    let way = as_viewer();
+    let mut refused = 0;
+    for _ in 0..80 {
+        if let Err(status) = query(way.clone()).await {
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    within(SOON, "a refused page", || async {
+        let (code, body) = world
+            .http("GET", "/api/v1/query?query=1", Some(&often))
+            .await;
+        assert!(
+            code == 200 || body.contains("requests_per_second_max"),
+            "{body}"
+        );
+        (code == 429).then_some(())
+    })
+    .await;
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(world.http("GET", path, Some(&often)).await.0, 200, "{path}");
+    }
+    let of = |reason| format!("{REFUSED}{{reason=\"{reason}\"}}");
+    let counted = world.metric(&seldom, &of("too_often")).await;
+    assert!(counted > f64::from(refused), "{counted}");
+    // It is let in again when its time has come.
+    within(SOON, "to be let in again", || async {
+        query(way.clone()).await.ok()
+    })
+    .await;
 }

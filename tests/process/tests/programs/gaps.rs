@@ -1,11 +1,12 @@
 //! What of a node is there, what is missing, what is lost: the coordinator keeps account of it over
 //! `kill -9`, and `vedette gaps` shows it.
 
-use process_tests::ask::{channel, single};
+use process_tests::ask::{channel, node, single};
 use process_tests::coordinator::Coordinator;
-use process_tests::lane::{Stream, batch, definitions, hello};
+use process_tests::lane::{Stream, batch, definitions, hello, raw_batch};
 use process_tests::now_millis;
 use process_tests::process::run;
+use series::{Block, Column, Rows};
 use tonic::Code;
 use tonic::transport::Channel;
 use wire::proto::sync_request::Message;
@@ -43,10 +44,14 @@ async fn lose(stream: &mut Stream, first: u64, last: u64, span: (i64, i64)) {
 }
 
 async fn gaps(coordinator: &Coordinator) -> serde_json::Value {
+    gaps_of(coordinator, AGENT).await
+}
+
+async fn gaps_of(coordinator: &Coordinator, agent: &str) -> serde_json::Value {
     let url = coordinator.url();
     let said = run(
         "vedette",
-        &["--coordinator", &url, "gaps", AGENT, "--format", "json"],
+        &["--coordinator", &url, "gaps", agent, "--format", "json"],
     )
     .await;
     assert!(said.status.success(), "{said:?}");
@@ -178,4 +183,61 @@ async fn an_agent_of_before_is_answered_as_before_and_what_it_skips_is_lost() {
         .collect();
     assert_eq!(lost, [(Some(9), Some(10)), (Some(13), Some(14))]);
     assert_eq!(losses[0]["reason"], "missing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_of_the_future_are_left_out_and_told_and_the_others_taken() {
+    const DAY: i64 = 24 * 60 * MINUTE;
+    let coordinator = Coordinator::start("").await;
+    let way = channel(&coordinator);
+    let now = now_millis();
+    let (mut first, _) = stream(&way, hello(AGENT)).await;
+    let block = Block {
+        times: vec![now - 2000, now - 1000, now + 60 * MINUTE, now + 9999 * DAY],
+        columns: vec![Column {
+            rows: Rows::All,
+            values: [1.0, 2.0, 3.0, 4.0].into_iter().collect(),
+        }],
+    };
+    let mut columns = Vec::new();
+    codec::encode_block(&block, &mut columns);
+    first.say(raw_batch(1, &[0], columns)).await;
+    assert_eq!(first.acknowledged(1).await, 1);
+    first.say(batch(2, &[0], now)).await;
+    assert_eq!(first.acknowledged(2).await, 2);
+    let count = single(&way, "count_over_time(hostile[1h])", now).await;
+    assert_eq!(count, Some(3.0));
+    let shown = node(&way, AGENT).await.unwrap().unwrap();
+    assert_eq!(
+        (shown.future_samples_total, shown.newest_sample_millis),
+        (2, now)
+    );
+    let counted = "vedette_coordinator_future_samples_total";
+    assert_eq!(coordinator.metric(counted).await, Some(2.0));
+    let shown = gaps(&coordinator).await;
+    let losses = shown["losses"].as_array().unwrap();
+    assert_eq!(losses.len(), 1, "{shown}");
+    assert_eq!(losses[0]["reason"], "future");
+    assert_eq!(losses[0]["last_sequence"], 1);
+    // A node whose clock is a day ahead is known to be lost at the time that it really was.
+    let ahead = |agent: &str, by: i64| Hello {
+        wall_millis: now_millis() + by,
+        ..hello(agent)
+    };
+    let (mut wrong, _) = stream(&way, ahead("wrong", DAY)).await;
+    wrong.say(batch(1, &[0], now + DAY - 5 * MINUTE)).await;
+    wrong.refused(1, "nothing but samples of the future").await;
+    let shown = gaps_of(&coordinator, "wrong").await;
+    let minutes = shown["minutes"].as_array().unwrap();
+    let states: Vec<_> = minutes.iter().map(|it| it["state"].as_str()).collect();
+    assert_eq!(
+        states,
+        [Some("unknown"), Some("lost"), Some("unknown")],
+        "{shown}"
+    );
+    assert_eq!(minutes[1]["reason"], "future");
+    // One that is a little ahead is followed.
+    let (mut early, _) = stream(&way, ahead("early", 15 * MINUTE)).await;
+    early.say(batch(1, &[0], now + 15 * MINUTE)).await;
+    assert_eq!(early.acknowledged(1).await, 1);
 }

@@ -190,11 +190,15 @@ async fn refused_batches(coordinator: &Coordinator, channel: &Channel) {
         .await;
     stream.refused(4, "").await;
     assert_eq!(refused("damaged").await, columns.len() as f64 + 1.0);
-    for at in [now + hour, i64::MAX, now - 100 * 24 * hour, i64::MIN] {
+    for at in [now + hour, i64::MAX] {
         stream.say(batch(5, &[0], at)).await;
-        stream.refused(5, "outside").await;
+        stream.refused(5, "nothing but samples of the future").await;
     }
-    assert_eq!(refused("time_out_of_range").await, 4.0);
+    for at in [now - 100 * 24 * hour, i64::MIN] {
+        stream.say(batch(5, &[0], at)).await;
+        stream.refused(5, "before").await;
+    }
+    assert_eq!(refused("time_out_of_range").await, 2.0);
     // After all this a good batch on the same stream is taken, once.
     let taken = "vedette_coordinator_duplicate_batches_total";
     let duplicates = coordinator.metric(taken).await.unwrap();

@@ -1,13 +1,18 @@
 //! What one agent may take: its quota, and the age of its stream.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
 use process_tests::agent::{Agent, NO_COLLECTORS};
-use process_tests::ask::{channel, node};
+use process_tests::ask::{channel, node, single};
 use process_tests::coordinator::Coordinator;
 use process_tests::lane::{Stream, batch, definitions, hello};
-use process_tests::now_millis;
-use tokio::time::Instant;
+use process_tests::{now_millis, within};
+use tokio::time::{Instant, sleep};
 use wire::proto::sync_response::Message as Answer;
 
 const SERIES: u32 = 300;
@@ -92,4 +97,73 @@ async fn an_agent_whose_stream_has_become_old_opens_another_and_loses_nothing() 
     let durable = node(&way, "mover").await.unwrap().unwrap();
     assert_eq!(durable.last_durable_sequence, account.last_spooled());
     assert_eq!(durable.missing_batches, 0);
+}
+
+const MANY: u64 = 20_000;
+/// Between what a debug build takes with nothing to do, some 35 MiB, and what it takes of such a target, 60 and
+/// more.
+const MEMORY_MAX_MIB: f64 = 46.0;
+/// Three measurements for each of two levels, and then what it takes to let go.
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+const STAYS: usize = 20;
+/// What a page takes beside that while it is read and folded: its text, and labels for each of its series. It is
+/// free again within a second.
+const PAGE_MIB: f64 = 12.0;
+
+/// A target that says series of new names on each page.
+async fn renames(State(pages): State<Arc<AtomicU64>>) -> String {
+    let first = pages.fetch_add(1, Ordering::Relaxed) * MANY;
+    let lines = (first..first + MANY).map(|id| format!("flooding{{id=\"{id}\"}} 1\n"));
+    std::iter::once("# TYPE flooding gauge\n".to_owned())
+        .chain(lines)
+        .collect()
+}
+
+fn resident_mib(agent: &Agent) -> f64 {
+    let pid = agent.process().pid();
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    let pages: f64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096.0 / f64::from(1 << 20)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_of_a_target_that_is_too_large_settles_under_its_memory_and_sums_stay_right() {
+    let coordinator = Coordinator::start("").await;
+    let way = channel(&coordinator);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let router = Router::new()
+        .route("/metrics", get(renames))
+        .with_state(Arc::default());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let config = format!(
+        "collect_interval = \"1s\"\nsync_interval = \"1s\"\nscrape = [\"http://{target}/metrics\"]\n\
+         {NO_COLLECTORS}[budget]\ncpu = 0.0\nbytes_per_minute = \"0B\"\nmemory = \"{MEMORY_MAX_MIB}MiB\"\n"
+    );
+    let agent = Agent::start("flooded", &coordinator.url(), &config);
+    let began = Instant::now();
+    let mut seen = Vec::new();
+    let (middle, most) = loop {
+        sleep(Duration::from_secs(1)).await;
+        seen.push(resident_mib(&agent));
+        let mut last = seen.iter().rev().take(STAYS).copied().collect::<Vec<_>>();
+        last.sort_by(f64::total_cmp);
+        let (middle, most) = (last[last.len() / 2], last[last.len() - 1]);
+        let was_over = seen.iter().any(|it| *it > MEMORY_MAX_MIB);
+        let is_late = seen.len() >= 3 * STAYS;
+        if was_over && is_late && middle <= MEMORY_MAX_MIB && most <= MEMORY_MAX_MIB + PAGE_MIB {
+            break (middle, most);
+        }
+        assert!(began.elapsed() < SETTLES_WITHIN, "{seen:?}");
+    };
+    println!(
+        "after {:?} {middle:.0} MiB, at most {most:.0}, of {MEMORY_MAX_MIB}",
+        began.elapsed()
+    );
+    within(process_tests::SOON, "the sum of a page", || async {
+        let sum = single(&way, "sum(flooding)", now_millis()).await;
+        (sum == Some(MANY as f64)).then_some(())
+    })
+    .await;
+    assert_eq!(agent.account().complaints, Vec::<String>::new());
 }

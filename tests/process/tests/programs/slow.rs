@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 const EACH: usize = 200;
+const BODIES: usize = 20;
+const LIMITED: &str = "vedette_coordinator_limited_connections_total";
 /// A request's head may take 75 s to come.
 const HEAD_MAX: Duration = Duration::from_secs(90);
 /// What each of them may cost.
@@ -39,6 +41,31 @@ async fn dribbles(address: SocketAddr) -> Duration {
     began.elapsed()
 }
 
+/// Says a byte now and then of a body that never ends; what it was answered.
+async fn dribbles_a_body(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let writes = async {
+        let head =
+            b"POST /api/v1/write HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+            content-encoding: snappy\r\ncontent-length: 10000\r\n\r\n";
+        write.write_all(head).await.unwrap();
+        while write.write_all(b"y").await.is_ok() {
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let mut answer = Vec::new();
+    let reads = read.read_to_end(&mut answer);
+    let ended = timeout(HEAD_MAX, async {
+        tokio::select! {
+            () = writes => {}
+            _ = reads => {}
+        }
+    });
+    ended.await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 /// Begins HTTP/2 or nothing at all, and is silent.
 async fn is_silent(address: SocketAddr, says: &'static [u8]) {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -64,6 +91,10 @@ async fn who_dribbles_is_cut_off_costs_little_and_holds_up_nobody() {
     let mut slow = JoinSet::new();
     for _ in 0..EACH {
         slow.spawn(dribbles(coordinator.http));
+    }
+    let mut bodies = JoinSet::new();
+    for _ in 0..BODIES {
+        bodies.spawn(dribbles_a_body(coordinator.http));
     }
     let mut silent = JoinSet::new();
     for says in [b"".as_slice(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00"] {
@@ -94,6 +125,16 @@ async fn who_dribbles_is_cut_off_costs_little_and_holds_up_nobody() {
     }
     println!("the longest was borne for {longest:?}");
     assert!(longest < HEAD_MAX, "{longest:?}");
+    while let Some(answer) = bodies.join_next().await {
+        let answer = answer.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("the body took longer"), "{answer}");
+    }
+    for (reason, count) in [("head", EACH), ("body", BODIES), ("handshake", EACH)] {
+        let metric = format!("{LIMITED}{{reason=\"{reason}\"}}");
+        let counted = coordinator.metric(&metric).await;
+        assert_eq!(counted, Some(count as f64), "{reason}");
+    }
     assert!(good.account().last_acknowledged() > acknowledged + 30);
     assert_eq!(good.account().complaints, Vec::<String>::new());
 }

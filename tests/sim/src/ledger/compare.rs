@@ -183,7 +183,8 @@ impl Account {
         if held == samples || is_excused {
             return None;
         }
-        if held > 0 {
+        // Of a batch with samples of the future the others are there, and it is declared.
+        if held > 0 && !declared.contains(sequence) {
             return Some(format!(
                 "batch {sequence}: {held} of its {samples} samples are there"
             ));

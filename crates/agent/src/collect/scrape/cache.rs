@@ -5,9 +5,14 @@
 //! the same lines in the same order each time, so each line remembers which one came after it and
 //! a page that did not change is recognised by comparing bytes, without looking for quotes or
 //! hashing anything. A *series* is a label set after merging; several lines may mean the same one.
+//!
+//! Of one metric so many series are known as the guard gives places, and those that were there first, as
+//! there. The others *pass*: their labels are built anew on each page, for the guard to fold, and let go.
+//! They get no stale markers, since nobody has heard of them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use series::{Labels, STALE_NAN, Sample, Timestamp};
@@ -15,6 +20,8 @@ use series::{Labels, STALE_NAN, Sample, Timestamp};
 use super::target::Target;
 use super::text::line::{self, Piece};
 use super::text::{Reason, Sink};
+
+type Hasher = foldhash::fast::RandomState;
 
 /// Lines of the first scrape, or whose successor was swept away, have none.
 const NO_LINE: u32 = u32::MAX;
@@ -31,6 +38,8 @@ struct Line {
 #[derive(Debug)]
 struct Series {
     labels: Arc<Labels>,
+    /// The hash of its metric's name.
+    metric: u64,
     /// The round in which it was last said.
     seen: u64,
     /// The time that the source gave it then; such a series gets no stale marker.
@@ -38,15 +47,38 @@ struct Series {
 }
 
 /// The series of one target. Its size is bounded by the samples of a page.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SeriesCache {
     lines: Vec<Line>,
-    by_key: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
+    by_key: HashMap<Arc<[u8]>, u32, Hasher>,
     series: Vec<Series>,
-    by_labels: HashMap<Arc<Labels>, u32, foldhash::fast::RandomState>,
-    /// The line that began the last page.
+    by_labels: HashMap<Arc<Labels>, u32, Hasher>,
+    /// How many series of each metric are known, by the hash of its name.
+    of_metric: HashMap<u64, usize, Hasher>,
+    hasher: Hasher,
+    /// How many of one metric may be.
+    of_metric_max: usize,
+    /// The line that began the last page, and the samples of it.
     first: u32,
+    said: usize,
     round: u64,
+}
+
+impl Default for SeriesCache {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            by_key: HashMap::default(),
+            series: Vec::new(),
+            by_labels: HashMap::default(),
+            of_metric: HashMap::default(),
+            hasher: Hasher::default(),
+            of_metric_max: usize::MAX,
+            first: 0,
+            said: 0,
+            round: 0,
+        }
+    }
 }
 
 impl SeriesCache {
@@ -65,7 +97,7 @@ impl SeriesCache {
     /// Begins a page of `target`. The samples are gathered by what is returned.
     pub(super) fn begin<'c>(&'c mut self, target: &'c Target) -> Round<'c> {
         self.round += 1;
-        let expected = self.series.len();
+        let expected = self.said;
         Round {
             target,
             before: NO_LINE,
@@ -74,8 +106,33 @@ impl SeriesCache {
             lines_seen: 0,
             series_seen: 0,
             series_added: 0,
+            passed: HashSet::default(),
             cache: self,
         }
+    }
+
+    /// Knows at most so many series of one metric, from the end of the next page on.
+    pub fn know_at_most(&mut self, of_metric: usize) {
+        self.of_metric_max = of_metric;
+    }
+
+    /// Forgets the series that are too many. They were said on this page, so the guard has just decided on each
+    /// of them too, and ends those that it no longer lets through.
+    fn forget_surplus(&mut self) {
+        let of_metric = self.of_metric_max;
+        if self.of_metric.values().all(|known| *known <= of_metric) {
+            return;
+        }
+        let mut so_far: HashMap<u64, usize, Hasher> = HashMap::default();
+        self.retain(
+            |series| {
+                let known = so_far.entry(series.metric).or_default();
+                *known += 1;
+                *known <= of_metric
+            },
+            |_| true,
+            |_| {},
+        );
     }
 
     /// Forgets everything and returns a stale marker for each series that should have one.
@@ -83,6 +140,7 @@ impl SeriesCache {
         let markers = self.series.iter().filter_map(marker).collect();
         *self = Self {
             round: self.round,
+            of_metric_max: self.of_metric_max,
             ..Self::default()
         };
         markers
@@ -92,17 +150,36 @@ impl SeriesCache {
     /// each such series that should have one.
     fn sweep(&mut self, samples: &mut Vec<Sample>) {
         let round = self.round;
+        self.retain(
+            |series| series.seen == round,
+            |line| line.seen == round,
+            |gone| samples.extend(marker(gone)),
+        );
+    }
+
+    /// Removes the series that are not to be kept, told as they go, and the lines that are not or have no series
+    /// any more.
+    fn retain(
+        &mut self,
+        mut keep: impl FnMut(&Series) -> bool,
+        keep_line: impl Fn(&Line) -> bool,
+        mut gone: impl FnMut(&Series),
+    ) {
         let mut new_series = Vec::with_capacity(self.series.len());
         let mut moved_series = vec![NO_LINE; self.series.len()];
         for (old, series) in std::mem::take(&mut self.series).into_iter().enumerate() {
-            if series.seen == round {
+            if keep(&series) {
                 moved_series[old] = index(new_series.len());
                 new_series.push(series);
             } else {
-                samples.extend(marker(&series));
+                gone(&series);
                 self.by_labels.remove(&series.labels);
+                if let Some(known) = self.of_metric.get_mut(&series.metric) {
+                    *known -= 1;
+                }
             }
         }
+        self.of_metric.retain(|_, known| *known > 0);
         self.series = new_series;
         for at in self.by_labels.values_mut() {
             *at = moved_series[*at as usize];
@@ -110,9 +187,10 @@ impl SeriesCache {
         let mut new_lines = Vec::with_capacity(self.lines.len());
         let mut moved_lines = vec![NO_LINE; self.lines.len()];
         for (old, mut line) in std::mem::take(&mut self.lines).into_iter().enumerate() {
-            if line.seen == round {
+            let series = moved_series[line.series as usize];
+            if series != NO_LINE && keep_line(&line) {
                 moved_lines[old] = index(new_lines.len());
-                line.series = moved_series[line.series as usize];
+                line.series = series;
                 new_lines.push(line);
             } else {
                 self.by_key.remove(&line.key);
@@ -127,6 +205,19 @@ impl SeriesCache {
         }
         self.first = moved(self.first);
         self.lines = new_lines;
+        self.give_back();
+    }
+
+    /// Gives room back when most of it is empty.
+    fn give_back(&mut self) {
+        if self.lines.len() < self.lines.capacity() / 2 {
+            self.lines.shrink_to_fit();
+            self.by_key.shrink_to_fit();
+        }
+        if self.series.len() < self.series.capacity() / 2 {
+            self.series.shrink_to_fit();
+            self.by_labels.shrink_to_fit();
+        }
     }
 }
 
@@ -155,6 +246,14 @@ pub(super) struct Round<'c> {
     lines_seen: usize,
     series_seen: usize,
     series_added: usize,
+    /// What has passed, by a hash of labels and time.
+    passed: HashSet<u64, Hasher>,
+}
+
+/// The line that a text is, or the labels of one that passes.
+enum Found {
+    Line(u32),
+    Passes(Labels),
 }
 
 /// What a page came to.
@@ -172,9 +271,11 @@ impl Round<'_> {
     pub(super) fn end(mut self) -> RoundEnd {
         let kept = self.samples.len();
         let cache = &mut *self.cache;
+        cache.said = kept;
         if self.lines_seen < cache.lines.len() || self.series_seen < cache.series.len() {
             cache.sweep(&mut self.samples);
         }
+        cache.forget_surplus();
         RoundEnd {
             samples: self.samples,
             kept,
@@ -183,19 +284,26 @@ impl Round<'_> {
     }
 
     /// The line of this text, which is new or came out of its turn.
-    fn find(&mut self, key: &[u8]) -> Result<u32, Reason> {
+    fn find(&mut self, key: &[u8]) -> Result<Found, Reason> {
         if let Some(&line) = self.cache.by_key.get(key) {
-            return Ok(line);
+            return Ok(Found::Line(line));
         }
         let labels = self.labels_of(key)?;
         let cache = &mut *self.cache;
         let series = if let Some(&series) = cache.by_labels.get(&labels) {
             series
         } else {
+            let metric = cache.hasher.hash_one(labels.metric_name());
+            let known = cache.of_metric.entry(metric).or_default();
+            if *known >= cache.of_metric_max {
+                return Ok(Found::Passes(labels));
+            }
+            *known += 1;
             let labels = Arc::new(labels);
             let series = index(cache.series.len());
             cache.series.push(Series {
                 labels: Arc::clone(&labels),
+                metric,
                 seen: 0,
                 at: None,
             });
@@ -212,7 +320,18 @@ impl Round<'_> {
             seen: 0,
         });
         cache.by_key.insert(key, line);
-        Ok(line)
+        Ok(Found::Line(line))
+    }
+
+    fn pass(&mut self, labels: Labels, value: f64, at: Option<Timestamp>) -> Result<(), Reason> {
+        if !self
+            .passed
+            .insert(self.cache.hasher.hash_one((&labels, at)))
+        {
+            return Err(Reason::Duplicate);
+        }
+        self.samples.push(Sample { labels, value, at });
+        Ok(())
     }
 
     fn labels_of(&self, key: &[u8]) -> Result<Labels, Reason> {
@@ -263,7 +382,10 @@ impl Sink for Round<'_> {
         let found = if foreseen {
             self.foreseen
         } else {
-            self.find(series)?
+            match self.find(series)? {
+                Found::Line(line) => line,
+                Found::Passes(labels) => return self.pass(labels, value, at),
+            }
         };
         let cache = &mut *self.cache;
         if !foreseen {

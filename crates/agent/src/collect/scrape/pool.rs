@@ -19,6 +19,7 @@ use super::stats::{SkipReason, StatsHandle};
 use super::target::Target;
 use super::targets_file::{self, Defaults, TargetsFileError};
 use super::text::Limits;
+use crate::guard::Bounds;
 use crate::pace::{Class, Pace, Turns};
 
 /// A file of targets that is read anew when it changes.
@@ -44,6 +45,8 @@ pub struct PoolConfig {
     pub limits: Limits,
     /// Largest page in bytes, after decompression.
     pub body_bytes_max: usize,
+    /// The guard's: what it folds is not remembered.
+    pub bounds: Bounds,
 }
 
 impl Default for PoolConfig {
@@ -53,6 +56,7 @@ impl Default for PoolConfig {
             targets_file: None,
             limits: Limits::default(),
             body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+            bounds: Bounds::default(),
         }
     }
 }
@@ -198,6 +202,7 @@ impl ScrapePool {
             let wait = target.next_turn_after(self.clock.wall_millis());
             let task = Task {
                 interval: target.interval(),
+                bounds: self.config.bounds,
                 scraper,
                 turns: self.pace.turns(Class::Target),
                 out: self.out.clone(),
@@ -238,6 +243,7 @@ fn joined(ended: Result<(), tokio::task::JoinError>) {
 /// One target's loop.
 struct Task {
     interval: Duration,
+    bounds: Bounds,
     scraper: Scraper,
     turns: Turns,
     out: mpsc::Sender<Scrape>,
@@ -277,6 +283,8 @@ impl Task {
             // change what the target is known to have said.
             match self.out.try_reserve() {
                 Ok(permit) => {
+                    let bounds = self.bounds.divided(self.turns.divisor());
+                    self.scraper.know_at_most(bounds.series_per_metric_max);
                     let scrape = self.scraper.read(answer);
                     self.stats.delivered(scrape.snapshot.samples.len());
                     self.turns.said(scrape.snapshot.samples.len());

@@ -57,6 +57,11 @@ impl Scraper {
         }
     }
 
+    /// Remembers at most so many series of one metric from now on.
+    pub fn know_at_most(&mut self, of_metric: usize) {
+        self.cache.know_at_most(of_metric);
+    }
+
     /// Reads the target once: [`Scraper::fetch`], then [`Scraper::read`].
     pub async fn scrape(&mut self) -> Scrape {
         let answer = self.fetch().await;

@@ -113,3 +113,37 @@ fn ending_all_forgets_all() {
     let (again, _) = take(&mut cache, &target, "a 1\n");
     assert_eq!((again.series_added, again.samples.len()), (1, 1));
 }
+
+#[test]
+fn what_is_beyond_the_bound_of_its_metric_passes_and_is_not_remembered() {
+    let target = target();
+    let mut cache = SeriesCache::default();
+    let page = |ids: std::ops::Range<u32>| {
+        let lines = ids.map(|id| format!("a{{id=\"{id}\"}} 1\n"));
+        lines.chain(["b 2\n".to_owned()]).collect::<String>()
+    };
+    let said = |end: &RoundEnd| {
+        let stale = end.samples.iter().filter(|sample| is_stale(sample.value));
+        (end.kept, stale.count(), end.series_added)
+    };
+    cache.know_at_most(3);
+    let (end, _) = take(&mut cache, &target, &page(0..10));
+    assert_eq!((said(&end), cache.len()), ((11, 0, 4), 4));
+    let again = take(&mut cache, &target, &page(0..10)).0;
+    assert_eq!(bits(&again.samples), bits(&end.samples));
+    assert_eq!(said(&again), (11, 0, 0));
+    // Who was there first stays, and who is gone makes room.
+    let (end, _) = take(&mut cache, &target, &page(1..10));
+    assert_eq!((said(&end), cache.len()), ((10, 1, 0), 3));
+    let (end, _) = take(&mut cache, &target, &page(1..10));
+    assert_eq!((said(&end), cache.len()), ((10, 0, 1), 4));
+    // Fewer are known from now on: those forgotten are still there and get no marker, but who is gone does.
+    cache.know_at_most(1);
+    let (end, _) = take(&mut cache, &target, &page(2..10));
+    assert_eq!((said(&end), cache.len()), ((9, 1, 0), 2));
+    let (end, refusals) = take(&mut cache, &target, &(page(2..4) + "a{id=\"3\"} 1\n"));
+    assert_eq!((said(&end), refusals.count), ((3, 0, 0), 1));
+    cache.know_at_most(usize::MAX);
+    let (end, _) = take(&mut cache, &target, &page(1..10));
+    assert_eq!((said(&end), cache.len()), ((10, 0, 8), 10));
+}
