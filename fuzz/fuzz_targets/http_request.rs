@@ -102,6 +102,8 @@ fn server() -> Server {
     };
     config.query.timeout = HumanDuration::from_secs(QUERY_WITHIN_SECS);
     config.query.samples_max = 1_000_000;
+    // It asks as fast as it can.
+    config.access.requests_per_second_max = 0;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
