@@ -113,6 +113,9 @@ pub struct Dues {
     pub update: Option<i64>,
     /// The next rung is told, or those told are reminded.
     pub escalate: Option<i64>,
+    /// It is said again that it is not over.
+    #[serde(default)]
+    pub repeat: Option<i64>,
     /// The acknowledgement is forgotten.
     pub acknowledged: Option<i64>,
     /// It is over, if nothing fires until then.
@@ -127,6 +130,7 @@ impl Dues {
             self.word,
             self.update,
             self.escalate,
+            self.repeat,
             self.acknowledged,
             self.resolve,
         ];

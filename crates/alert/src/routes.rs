@@ -63,6 +63,8 @@ pub struct Timing {
     pub release: i64,
     /// How often the last rung is told again.
     pub repeats: u32,
+    /// How long after the last word it is said again that an incident is not over.
+    pub repeat: i64,
     /// Least time between two words that only say it again.
     pub remind: i64,
     /// How long a provider is tried before the next way is taken.
@@ -100,6 +102,7 @@ impl Default for Timing {
             acknowledged: 60 * MINUTE,
             release: MINUTE,
             repeats: 3,
+            repeat: 4 * 60 * MINUTE,
             remind: 5 * MINUTE,
             give_up: 5 * MINUTE,
             lifetime: 24 * 60 * MINUTE,
@@ -125,8 +128,10 @@ pub struct Routes {
     pub inhibitions: Vec<Inhibition>,
     /// Times.
     pub timing: Timing,
-    /// Whether words are held together for the sake of those who get them: digests and rates.
+    /// Whether readers get no more than [`Timing::rate_max`], and the rest as a digest.
     pub spare_readers: bool,
+    /// Levels of which words are held together, and how long, in milliseconds.
+    pub digests: BTreeMap<Level, i64>,
 }
 
 impl Routes {

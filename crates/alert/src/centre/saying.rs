@@ -172,6 +172,7 @@ impl Centre {
             return;
         }
         let message = self.message(incident, kind.clone(), now_millis);
+        incident.dues.repeat = Some(now_millis + self.routes.timing.repeat);
         for target in targets {
             if !incident.told.contains(&target) {
                 incident.told.push(target.clone());
@@ -216,17 +217,18 @@ impl Centre {
     /// Until when a word is held to go out with others; none when it goes by itself.
     fn held_together(&self, message: &Message, target: &Target, now_millis: i64) -> Option<i64> {
         let digests = matches!(target.channel, Channel::Email | Channel::Slack);
-        if !self.routes.spare_readers
-            || !digests
+        if !digests
             || message.level == Level::Critical
             || matches!(message.kind, Kind::Escalate { .. } | Kind::Test)
         {
             return None;
         }
         let timing = &self.routes.timing;
-        if message.level == Level::Low {
-            let level = self.routes.policy.levels.get(&Level::Low)?;
-            return Some(now_millis + millis(level.response_within));
+        if let Some(hold) = self.routes.digests.get(&message.level) {
+            return Some(now_millis + hold);
+        }
+        if !self.routes.spare_readers {
+            return None;
         }
         let since = now_millis - timing.rate_window;
         let recent = &self.readers.get(target)?.recent;

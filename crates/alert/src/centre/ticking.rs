@@ -106,6 +106,7 @@ impl Centre {
             }
         } else {
             dues.update = None;
+            dues.repeat = None;
             let told = incident.told.clone();
             let told = told
                 .into_iter()

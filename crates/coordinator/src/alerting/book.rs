@@ -13,6 +13,8 @@ use crate::config::Config;
 
 /// Most rule files.
 const FILES_MAX: usize = 10_000;
+/// Most rules without a runbook that are named.
+const RUNBOOKS_NAMED_MAX: usize = 20;
 /// What the rules of the specification and those that come with it are said to be from.
 const SPECIFICATION: &str = "specification";
 
@@ -77,6 +79,8 @@ pub struct Book {
     pub routes: Routes,
     /// What the documents ask for.
     pub plan: Plan,
+    /// Who is told that alerting works.
+    pub heartbeat: Option<Target>,
     /// What the configuration does not have and the documents need.
     pub missing: Vec<String>,
 }
@@ -107,9 +111,16 @@ impl Book {
                 }
             }
         }
-        let missing = missing(&plan, config);
+        let mut missing = missing(&plan, config);
+        missing.extend(plan.retention_fault(config.store.retention.as_duration()));
+        if plan.requires_runbooks {
+            missing.extend(without_runbook(&files));
+        }
         let routes = routes(&plan, &files, config)?;
+        let heartbeat = Some(&config.alerting.heartbeat).filter(|text| !text.is_empty());
+        let heartbeat = heartbeat.map(|text| address("heartbeat", text));
         Ok(Self {
+            heartbeat: heartbeat.transpose()?,
             settings: Arc::new(settings(config, &plan)),
             files,
             routes,
@@ -212,17 +223,42 @@ fn missing(plan: &Plan, config: &Config) -> Vec<String> {
     missing
 }
 
+/// Alerting rules without a page that says what to do.
+fn without_runbook(files: &[RuleFile]) -> Vec<String> {
+    let groups = files.iter().flat_map(|file| &file.groups);
+    let rules = groups.flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+    let bare = rules.filter(|(_, rule)| match &rule.kind {
+        Kind::Recording => false,
+        Kind::Alerting(alerting) => !alerting
+            .annotations
+            .iter()
+            .any(|(name, _)| name == "runbook_url" || name == "runbook"),
+    });
+    let bare = bare.take(RUNBOOKS_NAMED_MAX);
+    bare.map(|(group, rule)| {
+        let (file, name) = (&group.file, &rule.name);
+        format!(
+            "{file}: the rule {name} has no runbook, and a document asks for one: add runbook_url"
+        )
+    })
+    .collect()
+}
+
+/// An address of the configuration.
+fn address(key: &'static str, text: &str) -> Result<Target, BookError> {
+    notify::parse(text).map_err(|error| BookError::Address {
+        key,
+        why: error.to_string(),
+    })
+}
+
 fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, BookError> {
     let receivers = config.receivers.iter();
     let receivers: BTreeMap<String, Vec<Target>> = receivers
         .map(|(name, targets)| (name.to_owned(), targets.to_vec()))
         .collect();
-    let fallback = config.alerting.fallback.iter().map(|text| {
-        notify::parse(text).map_err(|error| BookError::Address {
-            key: "fallback",
-            why: error.to_string(),
-        })
-    });
+    let fallback = config.alerting.fallback.iter();
+    let fallback = fallback.map(|text| address("fallback", text));
     let mut dependencies = BTreeSet::new();
     let groups = files.iter().flat_map(|file| &file.groups);
     for rule in groups.flat_map(|group| &group.rules) {
@@ -233,6 +269,19 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         }
     }
     let dependencies = dependencies.iter();
+    let mut timing = config.alerting.timing();
+    let mut digests = BTreeMap::new();
+    if let Some(fatigue) = &plan.fatigue {
+        let millis = series::time::duration_millis;
+        timing.rate_max = usize::try_from(fatigue.words_per_hour_max).unwrap_or(usize::MAX);
+        timing.rate_window = 3_600_000;
+        timing.repeat = millis(fatigue.repeat_after);
+        digests = fatigue
+            .digest
+            .iter()
+            .map(|(level, hold)| (*level, millis(*hold)))
+            .collect();
+    }
     Ok(Routes {
         policy: plan.policy.clone(),
         receivers,
@@ -240,7 +289,8 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         inhibitions: dependencies
             .map(|(parent, child)| Inhibition::dependency(parent, child))
             .collect(),
-        timing: config.alerting.timing(),
+        timing,
         spare_readers: plan.fatigue.is_some(),
+        digests,
     })
 }

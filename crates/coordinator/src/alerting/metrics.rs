@@ -17,7 +17,7 @@ pub struct AlertingMetrics {
     latency: Histogram,
     incidents: [Gauge; STANDINGS.len()],
     firing: Gauge,
-    refused: Gauge,
+    refused: Counter,
     queued: Gauge,
     /// One evaluation of a group of rules.
     pub evaluation_seconds: Histogram,
@@ -27,6 +27,10 @@ pub struct AlertingMetrics {
     pub missed: Counter,
     /// Rules in force.
     pub rules: Gauge,
+    /// Heartbeats that were taken.
+    pub heartbeats: Counter,
+    /// Heartbeats that were not taken, or left out because something does not work.
+    pub heartbeat_failures: Counter,
 }
 
 impl AlertingMetrics {
@@ -60,7 +64,7 @@ impl AlertingMetrics {
                 "From the sample that made a rule fire to the provider that took the first word of it.",
             ),
             firing: gauge("vedette_coordinator_alerts_firing", "Alerts that fire."),
-            refused: gauge(
+            refused: counter(
                 "vedette_coordinator_alerts_refused_total",
                 "Alerts not taken because there were too many.",
             ),
@@ -79,6 +83,14 @@ impl AlertingMetrics {
             missed: counter(
                 "vedette_coordinator_rule_group_missed_total",
                 "Evaluations of groups left out because the one before was not done in time.",
+            ),
+            heartbeats: counter(
+                "vedette_coordinator_heartbeats_total",
+                "Heartbeats that were taken.",
+            ),
+            heartbeat_failures: counter(
+                "vedette_coordinator_heartbeat_failures_total",
+                "Heartbeats that were not taken, or left out because alerting does not work.",
             ),
             rules: gauge("vedette_coordinator_rules", "Rules in force."),
         }
@@ -113,8 +125,22 @@ impl AlertingMetrics {
         }
         self.firing
             .set_count(centre.alerts().filter(|alert| alert.firing).count());
-        self.refused
-            .set_count(usize::try_from(centre.refused()).unwrap_or(usize::MAX));
+        let counted = self.refused.get();
+        self.refused.add(centre.refused().saturating_sub(counted));
         self.queued.set_count(centre.queued().count());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_are_valid() {
+        let registry = Registry::new();
+        let metrics = AlertingMetrics::new(&registry);
+        metrics.rules.set_count(3);
+        let page = daemon::metrics::render_text(&registry.gather());
+        assert!(page.contains("vedette_coordinator_rules 3"), "{page}");
     }
 }

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::{Mutex, watch};
 
-use super::AlertingMetrics;
 use super::book::{Book, BookError, Document};
 use super::carrier::Providers;
 use super::desk::{Carrier, Desk, DeskError, SPACE};
 use super::recorder::Recorder;
 use super::rules::{Parts, Rules};
+use super::{AlertingMetrics, heartbeat, own};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::writer::Writer;
@@ -107,11 +107,13 @@ pub(super) struct Outcome {
 /// A handle to alerting. Cheap to clone.
 #[derive(Clone)]
 pub struct Office {
-    ground: Ground,
+    pub(super) ground: Ground,
     /// Who knows of alerts and incidents.
     pub desk: Desk,
     /// The rules in force.
     pub rules: Rules,
+    /// Counters.
+    pub(super) metrics: Arc<AlertingMetrics>,
     /// Who carries notifications.
     pub providers: Arc<Providers>,
     applied: Arc<Mutex<Applied>>,
@@ -132,10 +134,40 @@ async fn read(
         let senders = Senders::open(config.notify.clone())?;
         let mut book = Book::read(&config, &documents)?;
         book.missing.extend(senders.missing(&book.routes.policy));
+        if let Some(target) = &book.heartbeat {
+            book.missing.extend(senders.can(target).err());
+        }
         Ok((book, senders))
     };
     let read = daemon::blocking::spawn(work).await;
     read.unwrap_or(Err(OfficeError::Panicked))
+}
+
+/// The same, without documents where these cannot be used any more.
+async fn read_or_without(
+    config: Arc<Config>,
+    documents: &mut Vec<Document>,
+) -> Result<(Book, Senders), OfficeError> {
+    match read(Arc::clone(&config), documents.clone()).await {
+        Err(OfficeError::Book(BookError::Documents(problems))) => {
+            for problem in problems {
+                let problem = problem.to_string();
+                tracing::error!(problem, "the applied specification is not in force");
+            }
+            documents.clear();
+            read(config, Vec::new()).await
+        }
+        read => read,
+    }
+}
+
+fn warn(book: &Book) {
+    for missing in &book.missing {
+        tracing::warn!(
+            missing,
+            "the configuration lacks what the specification needs"
+        );
+    }
 }
 
 /// The specification that an earlier life has applied.
@@ -159,24 +191,8 @@ impl Office {
     pub async fn start(ground: Ground) -> Result<Self, OfficeError> {
         let mut applied = applied(&ground.store)?;
         let config = Arc::clone(&ground.config.borrow());
-        let first = read(Arc::clone(&config), applied.documents.clone()).await;
-        let (book, senders) = match first {
-            Err(OfficeError::Book(BookError::Documents(problems))) => {
-                for problem in problems {
-                    let problem = problem.to_string();
-                    tracing::error!(problem, "the applied specification is not in force");
-                }
-                applied.documents.clear();
-                read(config, Vec::new()).await?
-            }
-            read => read?,
-        };
-        for missing in &book.missing {
-            tracing::warn!(
-                missing,
-                "the configuration lacks what the specification needs"
-            );
-        }
+        let (book, senders) = read_or_without(config, &mut applied.documents).await?;
+        warn(&book);
         let metrics = Arc::new(AlertingMetrics::new(&ground.registry));
         let policy = book.routes.policy.clone();
         let store = Arc::clone(&ground.store);
@@ -191,16 +207,17 @@ impl Office {
             Arc::clone(&ground.clock),
             &ground.shutdown,
         )?;
+        let recorder = Recorder {
+            store: Arc::clone(&ground.store),
+            writer: ground.writer.clone(),
+        };
         let rules = Rules::new(Parts {
             store: Arc::clone(&ground.store),
-            recorder: Recorder {
-                store: Arc::clone(&ground.store),
-                writer: ground.writer.clone(),
-            },
+            recorder: recorder.clone(),
             desk: desk.clone(),
             fleet: ground.fleet.clone(),
             config: ground.config.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
             clock: Arc::clone(&ground.clock),
             shutdown: ground.shutdown.clone(),
         });
@@ -209,9 +226,20 @@ impl Office {
             ground: ground.clone(),
             desk,
             rules,
+            metrics,
             providers,
             applied: Arc::new(Mutex::new(applied)),
         };
+        drop(
+            ground
+                .shutdown
+                .spawn("own-metrics", own::run(ground.clone(), recorder)),
+        );
+        drop(
+            ground
+                .shutdown
+                .spawn("heartbeat", heartbeat::run(office.clone())),
+        );
         let follow = office.clone().follow();
         drop(ground.shutdown.spawn("alerting-config", follow));
         Ok(office)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alert::centre::Change;
-use alert::rules::{Alerting, Evaluated, Group, GroupState, Kind, RuleFile, Settings};
+use alert::rules::{Alerting, Evaluated, Group, GroupSpec, GroupState, Kind, RuleFile, Settings};
 use alert::{State, Transition};
 use daemon::blocking;
 use daemon::clock::SharedClock;
@@ -71,6 +71,8 @@ pub(super) struct Last {
 pub(super) struct Slot {
     pub(super) group: Mutex<Group>,
     pub(super) last: Mutex<Last>,
+    /// Since when it is at work, in milliseconds since the Unix epoch.
+    pub(super) since_millis: i64,
     key: Vec<u8>,
 }
 
@@ -109,6 +111,53 @@ fn key(group: &Group) -> Vec<u8> {
     key.push(0);
     key.extend_from_slice(group.name().as_bytes());
     key
+}
+
+/// The row of what a group remembers.
+fn row(key: Vec<u8>, group: &Group) -> Change {
+    Change {
+        key,
+        // Our own types have only texts as keys.
+        value: Some(serde_json::to_vec(&group.export()).unwrap_or_default()),
+    }
+}
+
+/// Gives a group back what it remembered.
+fn remember(group: &mut Group, row: &[u8]) {
+    let name = group.name().to_owned();
+    match serde_json::from_slice::<GroupState>(row) {
+        Ok(state) => {
+            let left_out = group.restore(state);
+            if left_out > 0 {
+                tracing::info!(group = name, left_out, "alerts of rules that are gone");
+            }
+        }
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(
+                group = name,
+                error,
+                "what the group remembered cannot be read; it begins anew"
+            );
+        }
+    }
+}
+
+impl Slot {
+    /// Its group, which is at work no more.
+    fn take(&self) -> Group {
+        let mut group = lock(&self.group);
+        let nothing = GroupSpec {
+            file: String::new(),
+            name: String::new(),
+            interval_millis: None,
+            query_offset_millis: None,
+            limit: 0,
+            rules: Vec::new(),
+        };
+        let nothing = Group::new(nothing, &Arc::default());
+        std::mem::replace(&mut group, nothing)
+    }
 }
 
 /// Engine for rules, by the bounds of questions.
@@ -158,7 +207,8 @@ impl Rules {
         }
         let groups = files.into_iter().flat_map(|file| file.groups);
         let mut groups: Vec<Group> = groups.map(|group| Group::new(group, settings)).collect();
-        let rows = self.restore(&mut groups)?;
+        let mut rows = self.restore(&mut groups, &running.slots)?;
+        rows.extend(self.take_over(&mut groups, &running.slots).await);
         let firing = groups.iter().flat_map(firing).collect();
         self.parts.desk.settle(firing, rows).await?;
         let rules: usize = groups.iter().map(|group| group.rules().len()).sum();
@@ -167,6 +217,7 @@ impl Rules {
         let slots = groups.into_iter().map(|group| {
             Arc::new(Slot {
                 key: key(&group),
+                since_millis: self.parts.clock.wall_millis(),
                 group: Mutex::new(group),
                 last: Mutex::default(),
             })
@@ -183,37 +234,49 @@ impl Rules {
         Ok(())
     }
 
-    /// Gives groups back what they remember; the rows of those that are gone are to be removed.
-    fn restore(&self, groups: &mut [Group]) -> Result<Vec<Change>, DeskError> {
-        let rows = self
-            .parts
-            .store
-            .scan_state_under(SPACE, PREFIX, GROUPS_MAX)?;
+    /// Gives groups what those remember that they stand in for, and ends those that are gone.
+    async fn take_over(&self, groups: &mut [Group], old: &[Arc<Slot>]) -> Vec<Change> {
+        let now = Timestamp::from_millis(self.parts.clock.wall_millis());
+        let old = old.iter().map(|slot| (slot.key.clone(), slot.take()));
+        let mut old: BTreeMap<Vec<u8>, Group> = old.collect();
+        let mut ended = Vec::new();
+        let mut rows = Vec::new();
+        for group in groups {
+            let key = key(group);
+            if let Some(old) = old.remove(&key) {
+                ended.push(group.take_over(old, now));
+                rows.push(row(key, group));
+            }
+        }
+        for (key, group) in old {
+            ended.push(group.end(now));
+            rows.push(Change { key, value: None });
+        }
+        for ended in ended {
+            if let Err(error) = self.parts.recorder.record(&ended.recorded).await {
+                tracing::error!(error, "the end of series of rules could not be written");
+            }
+        }
+        rows
+    }
+
+    /// Gives groups back what they remembered in an earlier life; the rows of those that are gone are to be
+    /// removed. Those that are at work are left alone.
+    fn restore(
+        &self,
+        groups: &mut [Group],
+        at_work: &[Arc<Slot>],
+    ) -> Result<Vec<Change>, DeskError> {
+        let store = &self.parts.store;
+        let rows = store.scan_state_under(SPACE, PREFIX, GROUPS_MAX)?;
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
             rows.into_iter().map(|row| (row.key, row.value)).collect();
+        for slot in at_work {
+            rows.remove(&slot.key);
+        }
         for group in groups {
-            let Some(row) = rows.remove(&key(group)) else {
-                continue;
-            };
-            match serde_json::from_slice::<GroupState>(&row) {
-                Ok(state) => {
-                    let left_out = group.restore(state);
-                    if left_out > 0 {
-                        tracing::info!(
-                            group = group.name(),
-                            left_out,
-                            "alerts of rules that are gone"
-                        );
-                    }
-                }
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(
-                        group = group.name(),
-                        error,
-                        "what the group remembered cannot be read; it begins anew"
-                    );
-                }
+            if let Some(row) = rows.remove(&key(group)) {
+                remember(group, &row);
             }
         }
         let gone = rows.into_keys();
@@ -267,10 +330,10 @@ impl Rules {
         let work = move || {
             let mut group = lock(&this.group);
             let evaluated = group.evaluate(&source, &engine, at, completeness);
-            let state = evaluated.is_changed.then(|| group.export());
-            (evaluated, state)
+            let changed = evaluated.is_changed.then(|| row(this.key.clone(), &group));
+            (evaluated, changed)
         };
-        let Ok((evaluated, state)) = blocking::spawn(work).await else {
+        let Ok((evaluated, changed)) = blocking::spawn(work).await else {
             tracing::error!("evaluating a group of rules panicked; it is not evaluated any more");
             return false;
         };
@@ -280,15 +343,10 @@ impl Rules {
         if let Err(error) = parts.recorder.record(&evaluated.recorded).await {
             tracing::error!(error, "what rules record could not be written");
         }
-        let rows = state.map(|state| Change {
-            key: slot.key.clone(),
-            // Our own types have only texts as keys.
-            value: Some(serde_json::to_vec(&state).unwrap_or_default()),
-        });
-        if evaluated.transitions.is_empty() && rows.is_none() {
+        if evaluated.transitions.is_empty() && changed.is_none() {
             return true;
         }
-        let rows = rows.into_iter().collect();
+        let rows = changed.into_iter().collect();
         parts.desk.take(evaluated.transitions, rows).await.is_ok()
     }
 

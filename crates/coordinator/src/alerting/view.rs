@@ -30,6 +30,8 @@ pub struct ActiveAlert {
 pub struct RuleGroupView {
     /// The group.
     pub group: proto::RuleGroup,
+    /// Since when it is at work, in milliseconds since the Unix epoch.
+    pub since_millis: i64,
     /// Its alerts.
     pub alerts: Vec<ActiveAlert>,
 }
@@ -64,6 +66,7 @@ fn of(slot: &Slot) -> RuleGroupView {
     });
     RuleGroupView {
         alerts: alerts.collect(),
+        since_millis: slot.since_millis,
         group,
     }
 }

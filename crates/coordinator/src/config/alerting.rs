@@ -42,6 +42,12 @@ pub struct AlertingConfig {
     pub give_up_after: HumanDuration,
     /// How often the last rung of a ladder is told again.
     pub repeats: u32,
+    /// How often the coordinator's own metrics are kept as series, for rules about itself; 0 for never.
+    pub own_metrics_interval: HumanDuration,
+    /// Who is told that alerting works, again and again: `webhook:NAME`; empty for nobody.
+    pub heartbeat: String,
+    /// How often.
+    pub heartbeat_interval: HumanDuration,
     /// How long incidents are kept after their end.
     pub retention: HumanDuration,
 }
@@ -63,6 +69,9 @@ impl Default for AlertingConfig {
             resolve_after: HumanDuration::from_secs(60),
             give_up_after: HumanDuration::from_secs(300),
             repeats: 3,
+            own_metrics_interval: HumanDuration::from_secs(15),
+            heartbeat: String::new(),
+            heartbeat_interval: HumanDuration::from_secs(60),
             retention: HumanDuration::from_secs(90 * 86_400),
         }
     }
@@ -81,6 +90,7 @@ impl AlertingConfig {
             ("alerting.acknowledged", self.acknowledged),
             ("alerting.update_interval", self.update_interval),
             ("alerting.give_up_after", self.give_up_after),
+            ("alerting.heartbeat_interval", self.heartbeat_interval),
         ] {
             if length.as_duration() < second {
                 return wrong(path, "is under \"1s\"");

@@ -64,6 +64,7 @@ pub(super) fn routes() -> Routes {
         inhibitions: Vec::new(),
         timing: Timing::default(),
         spare_readers: true,
+        digests: BTreeMap::from([(Level::Low, 60 * MINUTE)]),
     }
 }
 
