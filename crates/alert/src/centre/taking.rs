@@ -198,6 +198,16 @@ impl Centre {
             self.forget(fingerprint);
             return;
         };
+        if !self
+            .incidents
+            .get(&id)
+            .is_some_and(crate::Incident::is_open)
+        {
+            // It was held back when it fired again.
+            let until = now_millis + self.routes.timing.reopen;
+            self.wait(until, Wait::Forget, fingerprint);
+            return;
+        }
         if self.firing_of(&id).next().is_none() {
             let timing = &self.routes.timing;
             let wait = if flapping {

@@ -462,3 +462,45 @@ fn a_rehearsal_says_what_a_live_run_says() {
     assert_eq!(rehearsal.incidents.len(), world.centre.incidents().count());
     assert_eq!(rehearsal.incidents.len(), 2);
 }
+
+#[test]
+fn a_silence_over_an_open_incident_holds_its_escalation() {
+    let mut world = World::new();
+    world.fire(&[alert("SystemDown", Level::Critical, &[("node", "a")])]);
+    world.run_until(MINUTE);
+    world.command(Command::Silence {
+        conditions: vec![crate::Condition::parse("node=a").unwrap()],
+        starts_millis: MINUTE,
+        ends_millis: 30 * MINUTE,
+        maintenance: false,
+        comment: "we know".to_owned(),
+    });
+    world.run_until(29 * MINUTE);
+    assert_eq!(words(&world).len(), 5);
+    world.run_until(30 * MINUTE);
+    assert_eq!(
+        words(&world).split_off(5),
+        [sent(30 * MINUTE, "escalate level_2", "phone +4930200")]
+    );
+}
+
+#[test]
+fn what_is_not_over_is_said_again_after_hours() {
+    let mut world = World::new();
+    world.fire(&[alert("CpuHigh", Level::Medium, &[("node", "a")])]);
+    world.run_until(9 * 60 * MINUTE);
+    let to_slack: Vec<_> = words(&world)
+        .into_iter()
+        .filter(|(.., to)| to == "slack #oncall")
+        .map(|(at, kind, _)| (at, kind))
+        .collect();
+    let hours = |hours: i64| 30 * SECOND + hours * 60 * MINUTE;
+    assert_eq!(
+        to_slack,
+        [
+            (hours(0), "trigger".to_owned()),
+            (hours(4), "update".to_owned()),
+            (hours(8), "update".to_owned()),
+        ]
+    );
+}

@@ -85,9 +85,21 @@ impl Centre {
         let Some(first) = incident.dues.first() else {
             return;
         };
+        let until = self.silenced_until(&incident.id, now_millis);
         let dues = &mut incident.dues;
         if dues.resolve == Some(first) {
             self.resolve(incident, None, now_millis);
+        } else if let Some(until) = until {
+            // All of it is silenced: what is to be said waits for the end of that.
+            for due in [
+                &mut dues.word,
+                &mut dues.update,
+                &mut dues.escalate,
+                &mut dues.repeat,
+                &mut dues.acknowledged,
+            ] {
+                *due = due.map(|due| due.max(until));
+            }
         } else if dues.word == Some(first) {
             self.first_word(incident, now_millis);
         } else if dues.acknowledged == Some(first) {
@@ -99,11 +111,7 @@ impl Centre {
             incident.note(now_millis, "the acknowledgement ran out".to_owned());
         } else if dues.escalate == Some(first) {
             dues.escalate = None;
-            if let Some(until) = self.silenced_until(&incident.id, now_millis) {
-                incident.dues.escalate = Some(until);
-            } else {
-                self.escalate(incident, now_millis);
-            }
+            self.escalate(incident, now_millis);
         } else {
             dues.update = None;
             dues.repeat = None;
