@@ -414,3 +414,6 @@ fn records_table(records: &[proto::RuleRecord]) -> String {
     }
     output::table_text(&table)
 }
+
+#[cfg(test)]
+mod tests;
