@@ -49,6 +49,8 @@ fn main() -> std::io::Result<()> {
         ("query_text", text::queries()),
         ("series_matcher", text::matchers()),
         ("spec_load", text::documents()),
+        ("rule_file", text::rule_files()),
+        ("rule_template", text::templates()),
         ("http_request", text::requests()),
     ];
     for (target, seeds) in targets {

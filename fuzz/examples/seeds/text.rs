@@ -169,3 +169,25 @@ pub(crate) fn documents() -> Seeds {
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
 }
+
+pub(crate) fn rule_files() -> Seeds {
+    [
+        "groups:\n- name: g\n  interval: 30s\n  rules:\n  - alert: A\n    expr: sum by (node) (x) > 2\n    for: 5m\n    labels: {severity: page}\n    annotations: {summary: '{{ $labels.node }} {{ $value | humanize }}'}\n",
+        "groups: [{name: g, limit: 5, rules: [{record: 'a:b', expr: 'rate(x[5m])'}, {alert: B, expr: up == 0, missing: fire, count: {least: 3, of: 5}}]}]",
+        "groups: [{name: g, rules: [{alert: C, expr: x > 1, clear_when: x < 0.5, clear_for: 1m, min_complete: 0.9, level: high, depends_on: [C]}]}]",
+        "rule_files: [a.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n  - series: 'x{a=\"b\"}'\n    values: '0+1x10 _ stale'\n  alert_rule_test:\n  - {eval_time: 5m, alertname: A, exp_alerts: [{exp_labels: {a: b}}]}\n  promql_expr_test:\n  - {expr: x, eval_time: 1m, exp_samples: [{labels: x, value: 1}]}\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
+pub(crate) fn templates() -> Seeds {
+    [
+        "{{ $labels.job }} is at {{ $value | humanizePercentage }}",
+        "{{ range query \"up\" | sortByLabel \"job\" }}{{ .Labels.job }}={{ .Value | printf \"%.2f\" }};{{ else }}none{{ end }}",
+        "{{ with $x := 1.5 }}{{ if gt $x 1.0 }}{{ humanizeDuration $x }}{{ end }}{{ end }}{{ define \"t\" }}a{{ end }}{{ template \"t\" }}",
+        "{{ reReplaceAll \"(a)(b*)\" \"$2$1\" \"abbb\" | toUpper | title }} {{ match \"^a\" \"b\" }} {{ printf \"%+05d|%q|%x\" 7 \"a\" 255 }}",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
