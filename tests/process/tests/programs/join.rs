@@ -14,7 +14,7 @@ use wire::proto::join_service_client::JoinServiceClient;
 use wire::proto::{IssuedCertificate, JoinRequest, RenewRequest};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::access::{Authority, World, greeted, world_with};
+use crate::access::{Authority, PATIENT, World, greeted, world_with};
 
 const ISSUED: &str = "vedette_coordinator_certificates_issued_total{way=\"join\"}";
 const RENEWED: &str = "vedette_coordinator_certificates_issued_total{way=\"renew\"}";
@@ -29,7 +29,7 @@ async fn issuing(lifetime: &str) -> World {
         let show = |file: &str| authority.path(file).display().to_string();
         let (cert, key) = (show("ca.pem"), show("ca.key"));
         format!(
-            "[join]\nauthority_cert = \"{cert}\"\nauthority_key = \"{key}\"\n\
+            "{PATIENT}[join]\nauthority_cert = \"{cert}\"\nauthority_key = \"{key}\"\n\
              certificate_lifetime = \"{lifetime}\"\n"
         )
     })
