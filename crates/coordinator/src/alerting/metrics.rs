@@ -17,7 +17,7 @@ pub struct AlertingMetrics {
     latency: Histogram,
     incidents: [Gauge; STANDINGS.len()],
     firing: Gauge,
-    refused: Gauge,
+    refused: Counter,
     queued: Gauge,
     /// One evaluation of a group of rules.
     pub evaluation_seconds: Histogram,
@@ -60,7 +60,7 @@ impl AlertingMetrics {
                 "From the sample that made a rule fire to the provider that took the first word of it.",
             ),
             firing: gauge("vedette_coordinator_alerts_firing", "Alerts that fire."),
-            refused: gauge(
+            refused: counter(
                 "vedette_coordinator_alerts_refused_total",
                 "Alerts not taken because there were too many.",
             ),
@@ -113,8 +113,23 @@ impl AlertingMetrics {
         }
         self.firing
             .set_count(centre.alerts().filter(|alert| alert.firing).count());
-        self.refused
-            .set_count(usize::try_from(centre.refused()).unwrap_or(usize::MAX));
+        let before = self.refused.get();
+        self.refused.add(centre.refused().saturating_sub(before));
         self.queued.set_count(centre.queued().count());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_them_have_names_that_can_be_used() {
+        let registry = Registry::new();
+        let metrics = AlertingMetrics::new(&registry);
+        metrics.refused.add(2);
+        let page = daemon::metrics::render_text(&registry.gather());
+        let line = "vedette_coordinator_alerts_refused_total 2";
+        assert!(page.contains(line), "{page}");
     }
 }
