@@ -390,9 +390,13 @@ impl Work {
                 return self.keep(Vec::new()).await;
             }
             Order::Reroute { routes, done } => {
-                let outcome = self.centre.reroute(*routes);
-                drop(done.send(outcome.map_err(DeskError::from)));
-                return Ok(());
+                let outcome = self.centre.reroute(*routes, now);
+                let kept = self.keep(Vec::new()).await;
+                drop(done.send(match &kept {
+                    Err(_) => Err(DeskError::Stopped),
+                    Ok(()) => outcome.map_err(DeskError::from),
+                }));
+                return kept;
             }
             Order::Take {
                 transitions,
