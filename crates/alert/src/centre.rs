@@ -112,11 +112,16 @@ impl Centre {
         })
     }
 
-    /// Goes on by other routes; what was said is said.
+    /// Goes on by other routes; what was said is said. Whatever nobody was told of, because no policy told it
+    /// or nobody had an address, is told by the new ones.
     ///
     /// # Errors
     /// When a condition of the routes cannot be used; then the old ones hold.
-    pub fn reroute(&mut self, routes: Routes) -> Result<(), crate::ConditionError> {
+    pub fn reroute(
+        &mut self,
+        routes: Routes,
+        now_millis: i64,
+    ) -> Result<(), crate::ConditionError> {
         let mut inhibitors = Inhibitor::all(&routes)?;
         for alert in self.alerts.values().filter(|alert| alert.firing) {
             for inhibitor in &mut inhibitors {
@@ -125,6 +130,7 @@ impl Centre {
         }
         self.inhibitors = inhibitors;
         self.routes = routes;
+        self.tell_untold(now_millis);
         Ok(())
     }
 

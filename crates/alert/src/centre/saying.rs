@@ -270,7 +270,10 @@ impl Centre {
                 },
                 incident: id.clone(),
                 level: digest.level,
-                title: format!("{} things that could wait", digest.total),
+                title: match digest.total {
+                    1 => "one thing that could wait".to_owned(),
+                    total => format!("{total} things that could wait"),
+                },
                 opened_millis: now_millis,
                 at_millis: now_millis,
                 alerts: digest.lines,

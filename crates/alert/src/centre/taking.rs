@@ -245,6 +245,30 @@ impl Centre {
         self.join(fingerprint, now_millis);
     }
 
+    /// Looks again at what no policy told of, and at incidents of which nobody could be told.
+    pub(super) fn tell_untold(&mut self, now_millis: i64) {
+        let waits = |alert: &&Alert| {
+            alert.firing && alert.incident.is_none() && alert.held == Some(Held::Policy)
+        };
+        let waiting: Vec<String> = self
+            .alerts
+            .values()
+            .filter(waits)
+            .map(|alert| alert.fingerprint.clone())
+            .collect();
+        for fingerprint in waiting {
+            self.place(&fingerprint, now_millis);
+        }
+        let untold = self.incidents.values().filter(|incident| {
+            incident.is_open() && incident.told.is_empty() && incident.told_level.is_some()
+        });
+        let untold: Vec<String> = untold.map(|incident| incident.id.clone()).collect();
+        for id in untold {
+            self.with_incident(&id, |_, incident| incident.dues.word = Some(now_millis));
+        }
+        self.tick(now_millis);
+    }
+
     /// Whether incidents of a level open by themselves.
     fn is_told(&self, level: Level) -> bool {
         let policy = &self.routes.policy;

@@ -295,6 +295,37 @@ fn one_who_cannot_be_reached_is_reached_another_way() {
 }
 
 #[test]
+fn what_nobody_was_told_of_is_told_when_new_routes_tell_it() {
+    let mut silent = routes();
+    silent.policy.levels.remove(&Level::High);
+    silent.policy.addresses.clear();
+    silent.policy.ladder.clear();
+    let mut world = World::with(silent);
+    world.fire(&[alert("ErrorsHigh", Level::High, &[("model_name", "m")])]);
+    world.fire(&[alert("SystemDown", Level::Critical, &[("node", "a")])]);
+    world.run_until(MINUTE);
+    assert_eq!(words(&world), []);
+    world.reroute(routes());
+    world.run_until(MINUTE + 10 * SECOND);
+    let told = |at, name: &str| {
+        words(&world)
+            .iter()
+            .filter(|it| it.0 == at && it.1 == name)
+            .count()
+    };
+    assert_eq!(
+        (
+            told(MINUTE, "trigger"),
+            told(MINUTE + 5 * SECOND, "trigger")
+        ),
+        (5, 4)
+    );
+    world.reroute(routes());
+    world.run_until(2 * MINUTE);
+    assert_eq!(words(&world).len(), 9, "what was said is said");
+}
+
+#[test]
 fn verdicts_make_the_precision_of_rules() {
     let mut world = World::new();
     for (n, verdict) in [

@@ -19,6 +19,9 @@ pub(super) const ALERTS: &str = "ALERTS";
 /// The metric of the times since when alerts are active.
 pub(super) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 
+/// How often it is kept when an element last had data, in milliseconds: not with each evaluation.
+const SEEN_KEPT_EVERY: i64 = 3_600_000;
+
 /// One alert.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
@@ -79,6 +82,8 @@ struct Found {
     present: Option<HashSet<Labels>>,
     /// Elements that end alerts.
     clear: Option<HashSet<Labels>>,
+    /// Whether what is remembered of elements that had data must be kept anew.
+    is_changed: bool,
     is_partial: bool,
     newest_millis: Option<i64>,
 }
@@ -143,7 +148,7 @@ impl Alerts {
             with,
             newest_millis: found.newest_millis,
             out,
-            is_changed: false,
+            is_changed: found.is_changed,
         };
         step.old(&mut self.by_labels, &sightings, lives)?;
         step.fresh(&mut self.by_labels, sightings)?;
@@ -169,6 +174,7 @@ impl Alerts {
             elements: Vec::new(),
             present: None,
             clear: None,
+            is_changed: false,
             is_partial: answer.is_partial,
             newest_millis: answer.newest_millis,
         };
@@ -198,25 +204,39 @@ impl Alerts {
             .map(all)
             .collect();
         if missing == Missing::Fire && !found.is_partial {
-            let gone = self.gone(&present, with.asker.at.as_millis())?;
+            let (gone, is_changed) = self.gone(&present, with.asker.at.as_millis())?;
+            found.is_changed = is_changed;
             found.elements.extend(gone.into_iter().map(|it| (it, None)));
         }
         found.present = Some(present);
         Ok(found)
     }
 
-    /// The elements that had data and have none now; one without labels where there never were any.
-    fn gone(&mut self, present: &HashSet<Labels>, at: i64) -> Result<Vec<Labels>, RuleError> {
+    /// The elements that had data and have none now; one without labels where there never were any. And
+    /// whether what is remembered of them must be kept anew: some are new or forgotten, or an hour began.
+    fn gone(
+        &mut self,
+        present: &HashSet<Labels>,
+        at: i64,
+    ) -> Result<(Vec<Labels>, bool), RuleError> {
+        let hour = |at: i64| at.div_euclid(SEEN_KEPT_EVERY);
+        let mut is_changed = false;
         for labels in present {
             match self.last_seen.get_mut(labels) {
-                Some(seen) => *seen = at,
+                Some(seen) => {
+                    is_changed |= hour(*seen) != hour(at);
+                    *seen = at;
+                }
                 None => {
+                    is_changed = true;
                     self.last_seen.insert(labels.clone(), at);
                 }
             }
         }
+        let before = self.last_seen.len();
         let is_kept = |seen: i64| at.saturating_sub(seen) <= MISSING_FIRES_MAX;
         self.last_seen.retain(|_, seen| is_kept(*seen));
+        is_changed |= self.last_seen.len() != before;
         if self.last_seen.len() > ALERTS_MAX {
             return Err(RuleError::Limit {
                 what: "elements",
@@ -225,10 +245,11 @@ impl Alerts {
             });
         }
         if self.last_seen.is_empty() {
-            return Ok(vec![Labels::default()]);
+            return Ok((vec![Labels::default()], is_changed));
         }
         let gone = self.last_seen.keys();
-        Ok(gone.filter(|it| !present.contains(*it)).cloned().collect())
+        let gone = gone.filter(|it| !present.contains(*it)).cloned();
+        Ok((gone.collect(), is_changed))
     }
 
     /// The labels of the alerts whose condition holds.
@@ -381,10 +402,11 @@ impl Step<'_, '_, '_> {
     }
 
     /// Its condition holds: its value is known, and what is said of it may change.
-    fn seen(&self, instance: &mut Instance, of: &Labels, value: Option<f64>, was_active: bool) {
+    fn seen(&mut self, instance: &mut Instance, of: &Labels, value: Option<f64>, was_active: bool) {
         let value = value.unwrap_or(instance.value);
         let is_same = value.to_bits() == instance.value.to_bits();
         instance.value = value;
+        self.is_changed |= !is_same;
         let templates = &self.alerting.annotations;
         let is_due = templates
             .iter()

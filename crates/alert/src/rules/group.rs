@@ -70,6 +70,8 @@ pub struct Group {
     limit: usize,
     pub(super) settings: Arc<Settings>,
     pub(super) rules: Vec<Live>,
+    /// The slot that was evaluated last.
+    pub(super) evaluated_millis: Option<i64>,
 }
 
 impl Group {
@@ -119,6 +121,7 @@ impl Group {
             limit: spec.limit,
             settings: Arc::clone(settings),
             rules,
+            evaluated_millis: None,
         }
     }
 
@@ -138,6 +141,12 @@ impl Group {
     #[must_use]
     pub fn interval_millis(&self) -> i64 {
         self.interval_millis
+    }
+
+    /// The slot that is known to have been evaluated last, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn evaluated_millis(&self) -> Option<i64> {
+        self.evaluated_millis
     }
 
     /// Its rules, in order.
@@ -205,6 +214,7 @@ impl Group {
                 copied = evaluated.recorded.len();
             }
         }
+        self.evaluated_millis = Some(at.as_millis());
         evaluated.warnings = warnings.into_inner().into_iter().collect();
         evaluated
     }

@@ -16,6 +16,7 @@ impl Group {
         let mut ended = Evaluated::default();
         let ids = self.rules.iter().map(|live| live.id.clone());
         let places: BTreeMap<String, usize> = ids.zip(0..).collect();
+        self.evaluated_millis = old.evaluated_millis;
         let offset = old.query_offset_millis;
         let settings = old.settings;
         for mut live in old.rules {

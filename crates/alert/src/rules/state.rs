@@ -25,6 +25,9 @@ pub struct GroupState {
     /// The series that were recorded last: what of them is gone is marked stale.
     #[serde(default)]
     pub recorded: Vec<RecordedRow>,
+    /// The slot that was evaluated last, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub evaluated_millis: Option<i64>,
 }
 
 /// A recorded series.
@@ -94,7 +97,10 @@ impl Group {
     /// What it remembers.
     #[must_use]
     pub fn export(&self) -> GroupState {
-        let mut state = GroupState::default();
+        let mut state = GroupState {
+            evaluated_millis: self.evaluated_millis,
+            ..GroupState::default()
+        };
         for live in &self.rules {
             for (labels, instance) in &live.alerts.by_labels {
                 state.alerts.push(AlertRow {
@@ -130,7 +136,9 @@ impl Group {
             alerts,
             last_seen,
             recorded,
+            evaluated_millis,
         } = state;
+        self.evaluated_millis = evaluated_millis;
         let mut left_out = 0;
         let ids = self.rules.iter().map(|live| live.id.clone());
         let places: BTreeMap<String, usize> = ids.zip(0..).collect();

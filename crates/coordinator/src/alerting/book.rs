@@ -92,16 +92,17 @@ impl Book {
     /// When a file cannot be read, or what is in one cannot be used.
     pub fn read(config: &Config, documents: &[Document]) -> Result<Self, BookError> {
         let mut plan = plan(documents)?;
-        if !config.alerting.stock_rules {
-            plan.rules.retain(|rule| !rule.path.ends_with(".yml"));
-        }
-        let own = RuleFile::parse(SPECIFICATION, &plan.rule_file());
-        let mut files = vec![own.map_err(BookError::Rules)?];
+        let mut files = Vec::new();
         for path in rule_files(&config.alerting.rules)? {
             let text = read(&path)?;
             let file = RuleFile::parse(&path.display().to_string(), &text);
             files.push(file.map_err(BookError::Rules)?);
         }
+        if !config.alerting.stock_rules {
+            leave_out_stock(&mut plan, &files);
+        }
+        let own = RuleFile::parse(SPECIFICATION, &plan.rule_file());
+        files.insert(0, own.map_err(BookError::Rules)?);
         check_dependencies(&files).map_err(BookError::Rules)?;
         for (channel, addresses) in &config.alerting.addresses {
             let known = plan.policy.addresses.entry(*channel).or_default();
@@ -136,6 +137,21 @@ fn plan(documents: &[Document]) -> Result<Plan, BookError> {
         body: &document.text,
     });
     spec::load(&texts.collect::<Vec<_>>()).map_err(BookError::Documents)
+}
+
+/// Leaves out the rules that come with it; what depends on one depends on it no more, unless a file has a
+/// rule of its name.
+fn leave_out_stock(plan: &mut Plan, files: &[RuleFile]) {
+    let stock = spec::stock::files();
+    plan.rules
+        .retain(|rule| !stock.iter().any(|file| rule.path.starts_with(file.name)));
+    let groups = files.iter().flat_map(|file| &file.groups);
+    let own = groups.flat_map(|group| &group.rules);
+    let mut known: BTreeSet<String> = own.map(|rule| rule.name.clone()).collect();
+    known.extend(plan.rules.iter().map(|rule| rule.name.clone()));
+    for rule in &mut plan.rules {
+        rule.depends_on.retain(|parent| known.contains(parent));
+    }
 }
 
 fn settings(config: &Config, plan: &Plan) -> Settings {
@@ -293,4 +309,41 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         spare_readers: plan.fatigue.is_some(),
         digests,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stock_rules_can_be_left_out() {
+        let mut config = Config::default();
+        let rules = |config: &Config| {
+            let book = Book::read(config, &[]).unwrap();
+            let groups = book.files.iter().flat_map(|file| &file.groups);
+            groups.map(|group| group.rules.len()).sum::<usize>()
+        };
+        assert!(rules(&config) > 20);
+        config.alerting.stock_rules = false;
+        assert_eq!(rules(&config), 0);
+    }
+
+    #[test]
+    fn rules_of_documents_do_without_stock_rules_that_would_explain_them() {
+        let mut config = Config::default();
+        config.alerting.stock_rules = false;
+        let document = Document {
+            name: "health".to_owned(),
+            text: "system_monitoring: {infrastructure_metrics: {cpu_usage: {threshold: 80, alert: true}}}"
+                .to_owned(),
+        };
+        let book = Book::read(&config, &[document]).unwrap();
+        assert_eq!(book.routes.inhibitions, []);
+        assert!(
+            book.plan
+                .rules
+                .iter()
+                .any(|rule| rule.name == "CpuUsageHigh")
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! The task that owns the state between rules and people.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use daemon::blocking;
 use daemon::chain;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
+use spec::Channel;
 use store::Store;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
@@ -22,8 +23,8 @@ use super::metrics::AlertingMetrics;
 pub(super) const SPACE: u8 = 10;
 /// Orders that may wait for the desk; whoever has more waits.
 const ORDERS_MAX: usize = 1024;
-/// Notifications that are under way at a time.
-const UNDER_WAY_MAX: usize = 64;
+/// Notifications that are under way at a time by one channel: one that hangs holds up no other.
+const UNDER_WAY_MAX: usize = 16;
 /// Incidents that may have changed before a slow watcher is told that it missed some.
 const CHANGED_MAX: usize = 1024;
 /// Longest time between two looks at what is due.
@@ -154,7 +155,9 @@ impl Desk {
             orders: desk.orders.downgrade(),
             changed,
             under_way: HashSet::new(),
-            room: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+            room: Channel::ALL
+                .map(|channel| (channel, Arc::new(Semaphore::new(UNDER_WAY_MAX))))
+                .into(),
             shutdown: shutdown.clone(),
         };
         drop(shutdown.spawn_essential("alerting", work.run(queue)));
@@ -298,7 +301,7 @@ struct Work {
     orders: mpsc::WeakSender<Order>,
     changed: broadcast::Sender<String>,
     under_way: HashSet<String>,
-    room: Arc<Semaphore>,
+    room: BTreeMap<Channel, Arc<Semaphore>>,
     shutdown: Shutdown,
 }
 
@@ -390,9 +393,13 @@ impl Work {
                 return self.keep(Vec::new()).await;
             }
             Order::Reroute { routes, done } => {
-                let outcome = self.centre.reroute(*routes);
-                drop(done.send(outcome.map_err(DeskError::from)));
-                return Ok(());
+                let outcome = self.centre.reroute(*routes, now);
+                let kept = self.keep(Vec::new()).await;
+                drop(done.send(match &kept {
+                    Err(_) => Err(DeskError::Stopped),
+                    Ok(()) => outcome.map_err(DeskError::from),
+                }));
+                return kept;
             }
             Order::Take {
                 transitions,
@@ -448,8 +455,9 @@ impl Work {
             if self.under_way.contains(&notification.id) || notification.status != Status::Queued {
                 continue;
             }
-            let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-                return;
+            let room = self.room.get(&notification.target.channel).map(Arc::clone);
+            let Some(permit) = room.and_then(|room| room.try_acquire_owned().ok()) else {
+                continue;
             };
             let Some(orders) = self.orders.upgrade() else {
                 return;

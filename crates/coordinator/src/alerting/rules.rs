@@ -1,6 +1,7 @@
 //! The rules in force, evaluated on time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,8 +27,16 @@ use crate::query::StoreSource;
 
 /// What keys of rows begin with that hold what groups remember. Never reused for anything else.
 const PREFIX: &[u8] = b"e/";
+/// Key of the row of the time until which groups were evaluated, about.
+const EVALUATED: &[u8] = b"evaluated";
+/// How often that is written, in milliseconds.
+const EVALUATED_EVERY: i64 = 10_000;
+/// Slots of a group that were missed while nothing ran and are evaluated late; older ones are left out.
+const CATCH_UP_MAX: i64 = 5;
 /// Groups whose rows are read at the start.
 const GROUPS_MAX: usize = 1_000_000;
+/// What transitions are logged under, a line each.
+const TRANSITIONS: &str = "coordinator::transitions";
 /// Longest sleep: the wall clock may jump.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// A node that nobody heard of for so long is not expected any more.
@@ -91,6 +100,10 @@ pub struct Rules {
     running: Arc<AsyncMutex<Running>>,
     slots: watch::Sender<Arc<Vec<Arc<Slot>>>>,
     room: Arc<Semaphore>,
+    /// Until when groups were evaluated.
+    evaluated: Arc<AtomicI64>,
+    /// Groups that have not yet come to what an earlier life missed.
+    behind: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Rules {
@@ -181,6 +194,8 @@ impl Rules {
             running: Arc::default(),
             slots,
             room: Arc::new(Semaphore::new(concurrency)),
+            evaluated: Arc::default(),
+            behind: Arc::default(),
         }
     }
 
@@ -213,6 +228,7 @@ impl Rules {
         self.parts.desk.settle(firing, rows).await?;
         let rules: usize = groups.iter().map(|group| group.rules().len()).sum();
         self.parts.metrics.rules.set_count(rules);
+        let before = self.evaluated_before()?;
         let stop = CancellationToken::new();
         let slots = groups.into_iter().map(|group| {
             Arc::new(Slot {
@@ -223,8 +239,10 @@ impl Rules {
             })
         });
         let slots: Vec<_> = slots.collect();
+        let behind = before.map_or(0, |_| slots.len());
+        self.behind.store(behind, Ordering::Relaxed);
         let tasks = slots.iter().map(|slot| {
-            let work = self.clone().work(Arc::clone(slot), stop.clone());
+            let work = self.clone().work(Arc::clone(slot), before, stop.clone());
             self.parts.shutdown.spawn("rules", work)
         });
         running.tasks = tasks.collect();
@@ -283,13 +301,46 @@ impl Rules {
         Ok(gone.map(|key| Change { key, value: None }).collect())
     }
 
-    /// Evaluates a group at its slots until it is stopped.
-    async fn work(self, slot: Arc<Slot>, stop: CancellationToken) {
+    /// Until when an earlier life has evaluated groups; nothing when this one has begun to.
+    fn evaluated_before(&self) -> Result<Option<i64>, store::Error> {
+        if self.evaluated.load(Ordering::Relaxed) != 0 {
+            return Ok(None);
+        }
+        let row = self.parts.store.get_state(SPACE, EVALUATED)?;
+        let bytes = row.and_then(|row| <[u8; 8]>::try_from(row).ok());
+        Ok(bytes.map(i64::from_be_bytes))
+    }
+
+    /// The row that says until when groups were evaluated, where it is time to write it. While one is behind
+    /// that of the earlier life stands, for the next.
+    fn evaluated_row(&self, at: Timestamp) -> Option<Change> {
+        if self.behind.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let at = at.as_millis();
+        let last = self.evaluated.fetch_max(at, Ordering::Relaxed);
+        if at.div_euclid(EVALUATED_EVERY) <= last.div_euclid(EVALUATED_EVERY) {
+            return None;
+        }
+        Some(Change {
+            key: EVALUATED.to_vec(),
+            value: Some(at.to_be_bytes().to_vec()),
+        })
+    }
+
+    /// Evaluates a group at its slots until it is stopped. Those that were missed since `before` come with
+    /// the first: until then what was sent meanwhile has had time to arrive.
+    async fn work(self, slot: Arc<Slot>, before: Option<i64>, stop: CancellationToken) {
         let now = || Timestamp::from_millis(self.parts.clock.wall_millis());
-        let mut at = lock(&slot.group).slot_after(now());
+        let (mut at, begin) = {
+            let group = lock(&slot.group);
+            (first_slot(&group, before, now()), group.slot_after(now()))
+        };
+        let mut wake = begin;
+        let mut behind = before.is_some();
         loop {
-            while now() < at {
-                let wait = at.millis_since(now()).max(1).unsigned_abs();
+            while now() < wake {
+                let wait = wake.millis_since(now()).max(1).unsigned_abs();
                 let wait = Duration::from_millis(wait).min(SLEEP_MAX);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -307,12 +358,17 @@ impl Rules {
                 let group = lock(&slot.group);
                 (group.slot_after(at), group.slot_at_or_before(now()))
             };
-            if next < last {
+            if behind && next > begin {
+                behind = false;
+                self.behind.fetch_sub(1, Ordering::Relaxed);
+            }
+            if next > begin && next < last {
                 let interval = lock(&slot.group).interval_millis();
                 let missed = last.millis_since(next) / interval;
                 self.parts.metrics.missed.add(missed.unsigned_abs());
             }
-            at = next.max(last);
+            at = if next > begin { next.max(last) } else { next };
+            wake = at;
         }
     }
 
@@ -343,11 +399,18 @@ impl Rules {
         if let Err(error) = parts.recorder.record(&evaluated.recorded).await {
             tracing::error!(error, "what rules record could not be written");
         }
-        if evaluated.transitions.is_empty() && changed.is_none() {
+        let rows: Vec<Change> = changed.into_iter().chain(self.evaluated_row(at)).collect();
+        if evaluated.transitions.is_empty() && rows.is_empty() {
             return true;
         }
-        let rows = changed.into_iter().collect();
-        parts.desk.take(evaluated.transitions, rows).await.is_ok()
+        let lines = evaluated.transitions.iter();
+        let lines = lines.filter(|_| tracing::enabled!(target: TRANSITIONS, tracing::Level::DEBUG));
+        let lines: Vec<String> = lines.map(Transition::line).collect();
+        let taken = parts.desk.take(evaluated.transitions, rows).await.is_ok();
+        for line in lines.iter().filter(|_| taken) {
+            tracing::debug!(target: TRANSITIONS, line);
+        }
+        taken
     }
 
     /// Which part of the nodes that should be there has said all until the time that rules look at.
@@ -378,6 +441,21 @@ impl Rules {
         }
         f64::from(told) / f64::from(all)
     }
+}
+
+/// The slot that a group begins with: the next one, or the first that an earlier life has missed.
+fn first_slot(group: &Group, before: Option<i64>, now: Timestamp) -> Timestamp {
+    let next = group.slot_after(now);
+    let Some(before) = before else {
+        return next;
+    };
+    // A group that changed nothing has no row of its own; it may have been later than others.
+    let interval = group.interval_millis();
+    let about = before.saturating_sub(interval.saturating_add(EVALUATED_EVERY));
+    let known = group.evaluated_millis().map_or(about, |at| at.max(about));
+    let missed = group.slot_after(Timestamp::from_millis(known));
+    let oldest = next.saturating_add_millis(-CATCH_UP_MAX * interval);
+    missed.max(oldest).min(next)
 }
 
 fn asks_completeness(alerting: &Alerting) -> bool {

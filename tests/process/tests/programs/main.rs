@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod alerting;
 mod answers;
 mod exit_codes;
 mod gaps;

@@ -90,6 +90,7 @@ pub(super) fn alert(name: &str, level: Level, labels: &[(&str, &str)]) -> Transi
 }
 
 enum Input {
+    Routes(Box<Routes>),
     Transitions(Vec<Transition>),
     Outside(Vec<OutsideAlert>),
     Command(Command),
@@ -177,6 +178,12 @@ impl World {
         self.send();
     }
 
+    pub(super) fn reroute(&mut self, routes: Routes) {
+        self.routes = routes.clone();
+        self.apply(&Input::Routes(Box::new(routes)));
+        self.send();
+    }
+
     pub(super) fn command(&mut self, command: Command) -> String {
         let done = self.apply(&Input::Command(command));
         self.send();
@@ -226,6 +233,10 @@ impl World {
             let done = match input {
                 Input::Transitions(alerts) => {
                     self.centre.take(alerts.clone(), now);
+                    String::new()
+                }
+                Input::Routes(routes) => {
+                    self.centre.reroute((**routes).clone(), now).unwrap();
                     String::new()
                 }
                 Input::Outside(alerts) => {
