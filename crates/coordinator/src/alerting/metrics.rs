@@ -61,7 +61,7 @@ impl AlertingMetrics {
             ),
             firing: gauge("vedette_coordinator_alerts_firing", "Alerts that fire."),
             refused: gauge(
-                "vedette_coordinator_alerts_refused_total",
+                "vedette_coordinator_alerts_refused",
                 "Alerts not taken because there were too many.",
             ),
             queued: gauge(
