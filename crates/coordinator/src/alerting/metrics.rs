@@ -27,6 +27,12 @@ pub struct AlertingMetrics {
     pub missed: Counter,
     /// Rules in force.
     pub rules: Gauge,
+    /// Of these, those for agents.
+    pub edge_rules: Gauge,
+    /// Agents that run the rules in force.
+    pub edge_agents: Gauge,
+    /// What agents found by their rules.
+    pub edge_transitions: Counter,
 }
 
 impl AlertingMetrics {
@@ -81,6 +87,18 @@ impl AlertingMetrics {
                 "Evaluations of groups left out because the one before was not done in time.",
             ),
             rules: gauge("vedette_coordinator_rules", "Rules in force."),
+            edge_rules: gauge(
+                "vedette_coordinator_edge_rules",
+                "Rules in force that agents run over their own samples.",
+            ),
+            edge_agents: gauge(
+                "vedette_coordinator_edge_agents",
+                "Agents that run the rules in force.",
+            ),
+            edge_transitions: counter(
+                "vedette_coordinator_edge_transitions_total",
+                "Alerts that began or ceased to fire by rules that agents run.",
+            ),
         }
     }
 

@@ -14,6 +14,8 @@ use super::AlertingMetrics;
 use super::book::{Book, BookError, Document};
 use super::carrier::Providers;
 use super::desk::{Carrier, Desk, DeskError, SPACE};
+use super::edge::Edge;
+use super::outposts::Outposts;
 use super::recorder::Recorder;
 use super::rules::{Parts, Rules};
 use crate::config::Config;
@@ -112,6 +114,8 @@ pub struct Office {
     pub desk: Desk,
     /// The rules in force.
     pub rules: Rules,
+    /// Who takes what agents find.
+    pub outposts: Outposts,
     /// Who carries notifications.
     pub providers: Arc<Providers>,
     applied: Arc<Mutex<Applied>>,
@@ -191,7 +195,9 @@ impl Office {
             Arc::clone(&ground.clock),
             &ground.shutdown,
         )?;
+        let edge = Edge::open(&ground.store)?;
         let rules = Rules::new(Parts {
+            edge: edge.clone(),
             store: Arc::clone(&ground.store),
             recorder: Recorder {
                 store: Arc::clone(&ground.store),
@@ -200,15 +206,19 @@ impl Office {
             desk: desk.clone(),
             fleet: ground.fleet.clone(),
             config: ground.config.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
             clock: Arc::clone(&ground.clock),
             shutdown: ground.shutdown.clone(),
         });
+        let outposts = Outposts::over((edge, metrics), &rules, &ground);
+        outposts.give(book.edge, &book.files, &ground.config.borrow());
         rules.replace(book.files, &book.settings).await?;
+        outposts.begin(&ground.shutdown);
         let office = Self {
             ground: ground.clone(),
             desk,
             rules,
+            outposts,
             providers,
             applied: Arc::new(Mutex::new(applied)),
         };
@@ -241,13 +251,14 @@ impl Office {
         lacking: bool,
     ) -> Result<Outcome, OfficeError> {
         let config = Arc::clone(&self.ground.config.borrow());
-        let (book, senders) = read(config, documents.to_vec()).await?;
+        let (book, senders) = read(Arc::clone(&config), documents.to_vec()).await?;
         let outcome = outcome(&book);
         if !lacking && !outcome.missing.is_empty() {
             return Err(OfficeError::Missing(outcome.missing));
         }
         let policy = book.routes.policy.clone();
         self.providers.change(Arc::new(senders), policy);
+        self.outposts.give(book.edge, &book.files, &config);
         self.desk.reroute(book.routes).await?;
         self.rules.replace(book.files, &book.settings).await?;
         Ok(outcome)

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, DeskError, SPACE};
+use super::edge::Edge;
 use super::metrics::AlertingMetrics;
 use super::recorder::Recorder;
 use crate::config::Config;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub fleet: Fleet,
     /// The configuration as it is now.
     pub config: watch::Receiver<Arc<Config>>,
+    /// Who else has the word on alerts.
+    pub edge: Edge,
     /// Counters.
     pub metrics: Arc<AlertingMetrics>,
     /// What time it is.
@@ -135,6 +138,11 @@ impl Rules {
         }
     }
 
+    /// Who takes what is found.
+    pub(super) fn desk(&self) -> &Desk {
+        &self.parts.desk
+    }
+
     /// The groups as they are now.
     pub(super) fn slots(&self) -> Arc<Vec<Arc<Slot>>> {
         Arc::clone(&self.slots.borrow())
@@ -159,8 +167,11 @@ impl Rules {
         let groups = files.into_iter().flat_map(|file| file.groups);
         let mut groups: Vec<Group> = groups.map(|group| Group::new(group, settings)).collect();
         let rows = self.restore(&mut groups)?;
-        let firing = groups.iter().flat_map(firing).collect();
-        self.parts.desk.settle(firing, rows).await?;
+        let edge = self.parts.edge.clone();
+        let firing = groups.iter().flat_map(firing);
+        let firing = firing.filter(|it| edge.passes(it)).collect();
+        let holds = Box::new(move |alert: &alert::Alert| edge.holds(alert));
+        self.parts.desk.settle(firing, holds, rows).await?;
         let rules: usize = groups.iter().map(|group| group.rules().len()).sum();
         self.parts.metrics.rules.set_count(rules);
         let stop = CancellationToken::new();
@@ -289,7 +300,20 @@ impl Rules {
             return true;
         }
         let rows = rows.into_iter().collect();
-        parts.desk.take(evaluated.transitions, rows).await.is_ok()
+        let mut transitions = evaluated.transitions;
+        transitions.retain(|found| parts.edge.passes(found));
+        parts.desk.take(transitions, rows).await.is_ok()
+    }
+
+    /// What fires here, whoever has the word on it.
+    pub(super) async fn firing(&self) -> Vec<Transition> {
+        let slots = self.slots();
+        // A group is locked while it is evaluated.
+        let look = move || {
+            let groups = slots.iter();
+            groups.flat_map(|slot| firing(&lock(&slot.group))).collect()
+        };
+        blocking::spawn(look).await.unwrap_or_default()
     }
 
     /// Which part of the nodes that should be there has said all until the time that rules look at.

@@ -10,6 +10,7 @@
 
 mod access;
 mod answers;
+mod edge;
 mod exit_codes;
 mod gaps;
 mod gpu;
