@@ -83,6 +83,11 @@ bench-flood: setup-build ## One agent that says a hundred times as much, and fif
 	@$(in_env) cargo build --release --locked -p agent -p coordinator && \
 	cargo run --release --locked -p process-tests --example flood
 
+.PHONY: bench-alert
+bench-alert: setup-build ## From a sample to a call, beside Prometheus and Alertmanager where they are on the PATH
+	@$(in_env) cargo build --release --locked -p agent -p coordinator -p cli && \
+	cargo run --release --locked -p process-tests --example alert
+
 .PHONY: bench-peers
 bench-peers: setup-build ## The coordinator beside VictoriaMetrics and Prometheus, one load, one page
 	@$(in_env) cargo build --profile dist --locked -p coordinator

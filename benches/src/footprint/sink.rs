@@ -264,6 +264,7 @@ impl Stream {
                 };
                 Ok(Some(Answer::Acknowledgement(acknowledgement)))
             }
+            Message::RulesRun(_) => Ok(None),
             Message::Loss(loss) => Ok(Some(Answer::LossRecorded(proto::LossRecorded {
                 first_sequence: loss.first_sequence,
                 last_sequence: loss.last_sequence,

@@ -9,7 +9,7 @@ mod source;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use series::{LabelsBuilder, Snapshot, Timestamp};
+use series::{Labels, LabelsBuilder, LabelsError, Snapshot, Timestamp};
 use spool::hull;
 use wire::Message;
 use wire::proto::{SpooledBatch, SpooledBlock};
@@ -39,6 +39,25 @@ pub struct Gathered {
     pub at: Timestamp,
     /// What was found.
     pub snapshot: Snapshot,
+}
+
+/// The labels of a series as it is stored: as its source says it, with those of the source and the agent.
+pub(crate) fn complete(
+    said: &Labels,
+    given: &[(String, String)],
+    own: &[(String, String)],
+) -> Result<Labels, LabelsError> {
+    let mut builder = LabelsBuilder::from_labels(said);
+    for (name, value) in given {
+        if builder.get(name).is_empty() {
+            builder.set(name, value);
+        }
+    }
+    // The agent's own labels win: a target cannot speak for another node.
+    for (name, value) in own {
+        builder.set(name, value);
+    }
+    builder.build()
 }
 
 /// A record for the spool, and what is in it.
@@ -124,19 +143,7 @@ impl Batcher {
             let slot = source.slot(
                 &sample.labels,
                 families,
-                |labels| {
-                    let mut builder = LabelsBuilder::from_labels(labels);
-                    for (name, value) in gathered.labels.iter() {
-                        if builder.get(name).is_empty() {
-                            builder.set(name, value);
-                        }
-                    }
-                    // The agent's own labels win: a target cannot speak for another node.
-                    for (name, value) in &self.labels {
-                        builder.set(name, value);
-                    }
-                    builder.build()
-                },
+                |labels| complete(labels, &gathered.labels, &self.labels),
                 &self.families,
             );
             match slot {

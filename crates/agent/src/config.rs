@@ -1,5 +1,7 @@
 //! What can be set. `deploy/config/agent.toml` is the documentation of every key.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use daemon::logs::LogConfig;
 use daemon::units::{ByteSize, HumanDuration};
 use serde::{Deserialize, Serialize};
 use wire::ingest::AgentId;
+
+pub use rules::RulesConfig;
 
 /// The agent's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +43,8 @@ pub struct Config {
     pub budget: BudgetConfig,
     /// How many series a target may say.
     pub guard: GuardConfig,
+    /// Rules that are run here.
+    pub rules: RulesConfig,
     /// What is kept on disk until the coordinator has it.
     pub spool: SpoolConfig,
     /// How long a drain may take; what is not acknowledged by then stays in the spool.
@@ -63,6 +69,7 @@ impl Default for Config {
             collectors: CollectorsConfig::default(),
             budget: BudgetConfig::default(),
             guard: GuardConfig::default(),
+            rules: RulesConfig::default(),
             spool: SpoolConfig::default(),
             drain_timeout: HumanDuration::from_secs(10),
             log: LogConfig::default(),

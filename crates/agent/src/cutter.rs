@@ -13,6 +13,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::rules::Tap;
 
 /// Sources of which the budget takes no detail.
 pub(crate) const GPU: &str = "gpu";
@@ -36,6 +37,8 @@ pub(crate) struct Cutter {
     pub(crate) wished: watch::Receiver<Option<Duration>>,
     /// Spreads agents that start together.
     pub(crate) seed: u64,
+    /// Takes what rules read; nothing where none are run.
+    pub(crate) tap: Option<Tap>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -49,7 +52,7 @@ impl Cutter {
         let mut next = Instant::now() + self.every.mul_f64(share);
         loop {
             tokio::select! {
-                Some(gathered) = gathered.recv() => self.push(gathered),
+                Some(gathered) = gathered.recv() => self.push(gathered).await,
                 () = sleep_until(next) => {
                     self.cut().await;
                     let every = self.wished.borrow().unwrap_or(self.every);
@@ -65,7 +68,7 @@ impl Cutter {
         }
         gathered.close();
         while let Some(gathered) = gathered.recv().await {
-            self.push(gathered);
+            self.push(gathered).await;
         }
         self.cut().await;
         let waiting = self.outbox.waiting();
@@ -78,7 +81,7 @@ impl Cutter {
         self.outbox.close();
     }
 
-    fn push(&mut self, mut gathered: Gathered) {
+    async fn push(&mut self, mut gathered: Gathered) {
         let now = self.clock.monotonic();
         // What is told of GPUs and of the agent itself stays whole.
         let is_spared = [GPU, OWN].contains(&&*gathered.source);
@@ -95,6 +98,12 @@ impl Cutter {
         }
         let samples = gathered.snapshot.samples.len() as u64;
         self.metrics.gathered_samples.add(samples);
+        // After the guard: rules see here what the coordinator's see there.
+        if let Some(tap) = &mut self.tap
+            && let Some(fresh) = tap.take(&gathered)
+        {
+            tap.send(fresh).await;
+        }
         self.batcher.push(gathered);
     }
 

@@ -3,6 +3,7 @@
 //! - [`collect`] reads the node; [`schedule`] decides when, and what becomes of a slow collector;
 //! - [`guard`] holds each target to a number of series and folds the others;
 //! - [`batch`] gathers what was read into columns, one block for each target;
+//! - [`rules`] runs rules of one node over what was read, and says what fires at once;
 //! - [`outbox`] puts the batches of an interval on disk and gives them out until acknowledged;
 //! - [`thin`] says old batches in fewer samples when the disk is short;
 //! - [`sync`] brings them to the coordinator, [`urgent`] brings what cannot wait;
@@ -23,6 +24,7 @@ pub mod guard;
 pub mod metrics;
 pub mod outbox;
 pub mod pace;
+pub mod rules;
 pub mod run;
 pub mod schedule;
 pub mod sync;

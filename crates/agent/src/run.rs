@@ -31,6 +31,7 @@ use crate::guard::{Bounds, Guard};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::rules::{self, Ground, Link, Tap};
 use crate::schedule::Schedule;
 use crate::sync::{Bulk, Identity};
 use crate::urgent::{Happened, Kept, Lane, queue};
@@ -126,6 +127,8 @@ pub fn start(
     let labels = source_labels(OWN, agent_id.as_str());
     let own = own_metrics(schedule, labels, Arc::clone(metrics));
     drop(shutdown.spawn("own metrics", own));
+    let kept = open_events(config, clock, metrics)?;
+    let (tap, rules) = start_rules(config, &agent_id, &kept, (clock, shutdown), metrics)?;
     let (wishes, wished) = watch::channel(None);
     let families = Families::default();
     let cutter = Cutter {
@@ -137,6 +140,7 @@ pub fn start(
         every: config.sync_interval.as_duration(),
         wished,
         seed: outbox.epoch(),
+        tap,
         metrics: Arc::clone(metrics),
     };
     drop(shutdown.spawn_essential("batches", cutter.run(gathered, shutdown.clone())));
@@ -146,7 +150,7 @@ pub fn start(
         identity: identity.clone(),
         way: way.clone(),
         events,
-        kept: open_events(config, clock, metrics)?,
+        kept,
         metrics: Arc::clone(metrics),
     };
     drop(shutdown.spawn("urgent lane", lane.run(shutdown.clone())));
@@ -156,16 +160,47 @@ pub fn start(
         outbox,
         interval: wishes,
         pace,
+        rules,
         families,
         metrics: Arc::clone(metrics),
     };
     drop(shutdown.spawn("sync", sync.run(shutdown.clone(), last_call)));
-    urgent.send(Happened::new(
-        "agent_started",
-        "info",
-        format!("agent {agent_id} started"),
-    ));
+    let started = format!("agent {agent_id} started");
+    urgent.send(Happened::new("agent_started", "info", started));
     Ok(())
+}
+
+/// Starts the rules.
+fn start_rules(
+    config: &Config,
+    agent_id: &AgentId,
+    kept: &Kept,
+    (clock, shutdown): (&SharedClock, &Shutdown),
+    metrics: &Arc<Metrics>,
+) -> Result<(Option<Tap>, Link), Error> {
+    if !config.rules.enabled {
+        return Ok((None, Link::default()));
+    }
+    let folder = config.state_dir.join("rules");
+    let started = rules::start(Ground {
+        folder: &folder,
+        labels: labels_of_all(config, agent_id),
+        every: config.collect_interval.as_duration(),
+        memory: config.rules.memory.as_usize(),
+        kept: kept.clone(),
+        clock: Arc::clone(clock),
+        registry: &metrics.registry,
+    });
+    match started {
+        Ok((task, tap, link)) => {
+            drop(shutdown.spawn("rules", task.run(shutdown.clone())));
+            Ok((Some(tap), link))
+        }
+        Err(source) => Err(Error::StateDir {
+            path: folder,
+            source,
+        }),
+    }
 }
 
 fn bounds(config: &Config) -> Bounds {

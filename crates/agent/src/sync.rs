@@ -27,6 +27,7 @@ use crate::families::Families;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
+use crate::rules::Link;
 use crate::way::Way;
 use lanes::Lanes;
 use stream::Stream;
@@ -75,6 +76,7 @@ impl Identity {
             version: daemon::version::VERSION.to_owned(),
             wall_millis: self.clock.wall_millis(),
             oldest_sequence: self.outbox.oldest(),
+            ..proto::Hello::default()
         }
     }
 }
@@ -121,6 +123,8 @@ pub struct Bulk {
     pub interval: watch::Sender<Option<Duration>>,
     /// Whether memory is tight.
     pub pace: Pace,
+    /// Rules to and fro.
+    pub rules: Link,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -179,7 +183,11 @@ impl Bulk {
         let mut way = self.way.clone();
         let connection = way.connection().await;
         let (requests, outgoing) = mpsc::channel(4);
-        let hello = Message::Hello(self.identity.hello());
+        let hello = Message::Hello(proto::Hello {
+            runs_rules: self.rules.is_on(),
+            rules_version: self.rules.said().run.version.clone(),
+            ..self.identity.hello()
+        });
         let first = proto::SyncRequest {
             message: Some(hello),
         };
@@ -222,6 +230,7 @@ impl Bulk {
         };
         let mut stream = Stream::new(self, way, requests, lanes, useful);
         stream.in_order = !welcome.takes_holes;
+        stream.gives_rules = welcome.gives_rules && self.rules.is_on();
         if let Some(settings) = welcome.settings {
             stream.settle(&settings);
         }

@@ -106,6 +106,7 @@ impl Urgent {
             severity: happened.severity.to_owned(),
             summary: happened.summary,
             labels: happened.labels,
+            alert: None,
         };
         if self.queue.try_send(event).is_err() {
             self.metrics.events_dropped.queue.inc();

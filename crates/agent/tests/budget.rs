@@ -130,7 +130,7 @@ impl Taken {
                     sequence: batch.sequence,
                 }))
             }
-            Message::Loss(_) => None,
+            Message::Loss(_) | Message::RulesRun(_) => None,
         }
     }
 

@@ -24,6 +24,8 @@
 //!   own labels stands for all.
 //! - `min_complete: 0.9`: below this completeness of the data the rule is not evaluated. Its alerts stay.
 //! - `depends_on`: names of alerts that explain this one; who is told decides what to do with it.
+//! - `edge: false`: agents do not run it, though each of its alerts follows from one node's series
+//!   ([`edge_rules`]); `edge: true`: they have to, and a rule that they cannot run is refused.
 //! - `runbook`: where to read what to do; the annotation `runbook_url` where there is none.
 //!
 //! A failed query changes nothing, and a partial answer resolves nothing: alerts stay, both are reported,
@@ -35,6 +37,7 @@ mod ask;
 mod backtest;
 mod check;
 mod comparison;
+mod edge;
 mod error;
 mod evaluated;
 mod file;
@@ -48,6 +51,9 @@ mod slots;
 mod state;
 
 pub use backtest::{Backtest, BacktestError, backtest};
+pub use edge::{
+    EDGE_BYTES_MAX, EDGE_RULES_MAX, EdgeFile, EdgeRules, NODE, Read, WINDOW_MAX, edge_rules,
+};
 pub use error::{LoadError, Problem};
 pub use evaluated::{Evaluated, Failure, Held, Recorded, RuleError, Why};
 pub use file::{FILE_BYTES_MAX, GROUPS_MAX, GroupSpec, RULES_MAX, RuleFile, check_dependencies};

@@ -94,6 +94,19 @@ impl Events {
         Ok(true)
     }
 
+    /// Whether an event was recorded before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn knows(
+        &self,
+        agent: &AgentId,
+        event: &Event,
+        now_millis: i64,
+    ) -> Result<bool, store::Error> {
+        Ok(self.kept_at(agent, event, now_millis)?.is_none())
+    }
+
     /// When an event is to be recorded as of: its own time or, for one from the future, that at which it
     /// came first; none if it is recorded. Our clock may have jumped since, so each is looked for under
     /// both.
@@ -171,6 +184,7 @@ mod tests {
             severity: "critical".to_owned(),
             summary: "GPU fell off the bus".to_owned(),
             labels: BTreeMap::new(),
+            alert: None,
         }
     }
 

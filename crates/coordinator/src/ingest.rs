@@ -3,9 +3,11 @@
 mod future;
 mod keeping;
 pub(crate) mod quota;
+mod rules;
 mod skew;
 mod stream;
 mod take;
+mod urgent;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,11 +19,12 @@ use store::Store;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use wire::ingest::{Event, Hello};
+use wire::ingest::Hello;
 use wire::proto;
 use wire::proto::ingest_service_server::IngestService;
 
 use crate::access::{Access, Caller, Peer, Refusal};
+use crate::alerting::Outposts;
 use crate::config::Config;
 use crate::events::Events;
 use crate::families::Families;
@@ -58,6 +61,8 @@ pub struct Ingest {
     pub clock: SharedClock,
     /// The end of the process.
     pub shutdown: Shutdown,
+    /// Who takes what agents find by their rules; nobody where there is no alerting.
+    pub outposts: Option<Outposts>,
     /// Samples decoded and not yet committed, of all streams together.
     pub decoded: Arc<Semaphore>,
 }
@@ -170,66 +175,6 @@ impl IngestService for Ingest {
             }
         }));
         Ok(Response::new(ReceiverStream::new(outgoing)))
-    }
-}
-
-impl Ingest {
-    async fn run_urgent(
-        &self,
-        opener: Opener,
-        incoming: &mut Streaming<proto::UrgentRequest>,
-        answers: &mpsc::Sender<Result<proto::UrgentResponse, Status>>,
-    ) -> Result<(), Status> {
-        use proto::urgent_request::Message;
-        let hello = match first(incoming).await?.message {
-            Some(Message::Hello(hello)) => checked_hello(Some(hello))?,
-            _ => checked_hello(None)?,
-        };
-        opener.may_be(&self.access, hello.agent_id.as_str(), "ingest.hello")?;
-        let refused = self.access.until_refused(&opener.caller);
-        tokio::pin!(refused);
-        loop {
-            let message = tokio::select! {
-                () = self.shutdown.draining() => return Err(draining()),
-                refusal = &mut refused => {
-                    self.access.refused(opener.address, &"ingest", &refusal);
-                    return Err(refusal.to_status());
-                }
-                message = incoming.message() => message?,
-            };
-            let Some(message) = message else {
-                return Ok(());
-            };
-            let Some(Message::Event(event)) = message.message else {
-                return Err(Status::invalid_argument("an event was expected"));
-            };
-            let event = Event::try_from(event).map_err(|error| error.to_status())?;
-            let id = event.id.clone();
-            tracing::info!(
-                agent = %hello.agent_id,
-                kind = event.kind,
-                severity = event.severity,
-                summary = event.summary,
-                "event"
-            );
-            let (events, agent) = (self.events.clone(), hello.agent_id.clone());
-            let now = self.clock.wall_millis();
-            let recorded = daemon::blocking::spawn(move || events.record(&agent, event, now));
-            let recorded = recorded
-                .await
-                .map_err(|_source| Status::internal("panicked"))?;
-            if recorded.map_err(|error| error.to_status())? {
-                self.metrics.events.inc();
-            }
-            let message = Some(proto::urgent_response::Message::RecordedEventId(id));
-            if answers
-                .send(Ok(proto::UrgentResponse { message }))
-                .await
-                .is_err()
-            {
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -182,19 +182,6 @@ pub async fn start(
         receiver.clone(),
         Arc::clone(&full),
     );
-    let ingest = Ingest {
-        access: access.clone(),
-        store: Arc::clone(&store),
-        writer: writer.clone(),
-        fleet: fleet.clone(),
-        events: events.clone(),
-        families: families.clone(),
-        config: receiver.clone(),
-        metrics: Arc::clone(&metrics),
-        clock: Arc::clone(&clock),
-        shutdown: shutdown.clone(),
-        decoded: Arc::new(Semaphore::new(DECODED_SAMPLES_MAX)),
-    };
     let join = Join::open(join::Parts {
         authority: authority.transpose()?,
         access: access.clone(),
@@ -220,6 +207,20 @@ pub async fn start(
         shutdown: shutdown.clone(),
     })
     .await?;
+    let ingest = Ingest {
+        access: access.clone(),
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        fleet: fleet.clone(),
+        events: events.clone(),
+        families: families.clone(),
+        config: receiver.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+        shutdown: shutdown.clone(),
+        outposts: Some(office.outposts.clone()),
+        decoded: Arc::new(Semaphore::new(DECODED_SAMPLES_MAX)),
+    };
     let duty = DutyApi {
         office: office.clone(),
         access: access.clone(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use series::limits::BLOCK_COLUMNS_MAX;
 
 use crate::proto;
+use crate::transition::AlertTransition;
 
 /// Most labels an agent may say of its node.
 pub const HELLO_LABELS_MAX: usize = 32;
@@ -18,13 +19,19 @@ pub const EVENT_SUMMARY_BYTES_MAX: usize = 1024;
 /// Most labels of an event.
 pub const EVENT_LABELS_MAX: usize = 32;
 /// What kinds of event there are.
-pub const EVENT_KINDS: [&str; 5] = [
+pub const EVENT_KINDS: [&str; 7] = [
     "gpu_xid",
     "collector_down",
     "collector_up",
     "agent_started",
     "agent_throttled",
+    ALERT_FIRING,
+    ALERT_RESOLVED,
 ];
+/// The kind of an event that says that an alert began to fire.
+pub const ALERT_FIRING: &str = "alert_firing";
+/// The kind of an event that says that an alert is over.
+pub const ALERT_RESOLVED: &str = "alert_resolved";
 /// How bad an event may be.
 pub const EVENT_SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
@@ -126,6 +133,10 @@ pub struct Hello {
     /// The lowest sequence that it can still say something of; none from an agent of before, which sends
     /// in order.
     pub oldest_sequence: Option<NonZeroU64>,
+    /// Whether it runs rules that it is given.
+    pub runs_rules: bool,
+    /// The version of the rules that it has; empty when it has none.
+    pub rules_version: String,
 }
 
 impl TryFrom<proto::Hello> for Hello {
@@ -143,6 +154,7 @@ impl TryFrom<proto::Hello> for Hello {
             return Err(invalid("labels", "are more than 32"));
         }
         check_texts("labels", &hello.labels)?;
+        crate::transition::check_version(&hello.rules_version)?;
         Ok(Self {
             agent_id: hello.agent_id.try_into()?,
             epoch: NonZeroU64::new(hello.epoch).ok_or(ProtocolError::Missing { field: "epoch" })?,
@@ -150,6 +162,8 @@ impl TryFrom<proto::Hello> for Hello {
             version: hello.version,
             wall_millis: hello.wall_millis,
             oldest_sequence: NonZeroU64::new(hello.oldest_sequence),
+            runs_rules: hello.runs_rules,
+            rules_version: hello.rules_version,
         })
     }
 }
@@ -286,6 +300,8 @@ pub struct Event {
     pub summary: String,
     /// Details.
     pub labels: BTreeMap<String, String>,
+    /// Of an alert that began or ceased to fire, all that is known of that.
+    pub alert: Option<AlertTransition>,
 }
 
 impl TryFrom<proto::Event> for Event {
@@ -317,6 +333,7 @@ impl TryFrom<proto::Event> for Event {
             severity: event.severity,
             summary: event.summary,
             labels: event.labels,
+            alert: event.alert.map(AlertTransition::try_from).transpose()?,
         })
     }
 }
@@ -330,6 +347,7 @@ impl From<Event> for proto::Event {
             severity: event.severity,
             summary: event.summary,
             labels: event.labels,
+            alert: event.alert.map(proto::AlertTransition::from),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The gRPC contract as checked Rust types.
 //!
 //! [`proto`] and [`health`] are generated from `proto/` (`cargo run -p tidy --bin generate`; a test fails
-//! when it is stale). What arrives over a socket is turned into the types of [`ingest`] and [`join`] by
-//! `TryFrom` once, at the door, and trusted from there on.
+//! when it is stale). What arrives over a socket is turned into the types of [`ingest`], [`transition`] and
+//! [`join`] by `TryFrom` once, at the door, and trusted from there on.
 
 #[cfg(feature = "client")]
 pub mod client;
 pub mod ingest;
 pub mod join;
+pub mod transition;
 
 /// The generated messages, clients (feature `client`) and servers (feature `server`).
 #[allow(

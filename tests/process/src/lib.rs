@@ -17,6 +17,8 @@ pub mod chance;
 pub mod coordinator;
 pub mod disk;
 pub mod gpus;
+pub mod hook;
+pub mod jump;
 pub mod lane;
 pub mod process;
 pub mod prometheus;

@@ -102,6 +102,47 @@ impl Prometheus {
     }
 }
 
+/// An Alertmanager.
+#[derive(Debug)]
+pub struct Alertmanager {
+    _folder: TempDir,
+    _process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Alertmanager {
+    /// Starts one with this configuration (YAML) and waits until it is ready; nothing when there is no
+    /// `prometheus-alertmanager` on the PATH.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub async fn start(config: &str) -> Option<Self> {
+        // It does not say which port it has, so it gets one that was free a moment ago.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let arguments = [
+            "--config.file=config.yml".to_owned(),
+            "--storage.path=data".to_owned(),
+            "--cluster.listen-address=".to_owned(),
+            format!("--web.listen-address={address}"),
+        ];
+        let (folder, process) = start("prometheus-alertmanager", config, &arguments)?;
+        within(SOON, "Alertmanager to be ready", || async {
+            get(address, "/-/ready")
+                .await
+                .filter(|(code, _)| *code == 200)
+        })
+        .await;
+        Some(Self {
+            _folder: folder,
+            _process: process,
+            address,
+        })
+    }
+}
+
 /// A vmagent.
 #[derive(Debug)]
 pub struct VmAgent {

@@ -123,6 +123,7 @@ impl AgentNode {
             families: families.clone(),
             interval: watch::channel(None).0,
             pace: agent::pace::Pace::default(),
+            rules: agent::rules::Link::default(),
             metrics: Arc::clone(&metrics),
         };
         let twins = Rc::clone(&self).send_twice(&bulk);
@@ -156,6 +157,7 @@ impl AgentNode {
                     families: families.clone(),
                     interval: watch::channel(None).0,
                     pace: agent::pace::Pace::default(),
+                    rules: agent::rules::Link::default(),
                     metrics: Arc::clone(&metrics),
                 };
                 let wait = self.chance.borrow_mut().seconds(1, 30);

@@ -115,6 +115,7 @@ impl CoordinatorNode {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
+            outposts: None,
             decoded: Arc::clone(&decoded),
         };
         let upkeep = Upkeep {

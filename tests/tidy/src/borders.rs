@@ -27,7 +27,16 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("notify", &["alert", "spec"]),
     (
         "agent",
-        &["codec", "daemon", "series", "spool", "wire[client]"],
+        &[
+            "alert",
+            "codec",
+            "daemon",
+            "query",
+            "series",
+            "spec",
+            "spool",
+            "wire[client]",
+        ],
     ),
     (
         "coordinator",

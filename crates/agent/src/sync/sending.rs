@@ -308,6 +308,20 @@ impl Stream<'_> {
         Ok(())
     }
 
+    /// Tells the coordinator which rules run, if it has another word on that.
+    pub(super) async fn tell_rules(
+        &mut self,
+        answers: &mut Streaming<proto::SyncResponse>,
+    ) -> Result<(), Ended> {
+        let said = self.sync.rules.said();
+        if !self.gives_rules || self.rules_told == Some(said.revision) {
+            return Ok(());
+        }
+        self.rules_told = Some(said.revision);
+        self.request(Message::RulesRun(said.run.clone()), answers)
+            .await
+    }
+
     /// Sends one message, reading answers while the stream does not take it.
     async fn request(
         &mut self,

@@ -49,6 +49,9 @@ pub(super) struct Stream<'a> {
     /// Whether the coordinator is one of before: it takes batches in order, answers several at once, and
     /// knows no losses.
     pub(super) in_order: bool,
+    /// Whether the coordinator gives rules and takes our word on them; and which word it has.
+    pub(super) gives_rules: bool,
+    pub(super) rules_told: Option<u64>,
     /// What the spool was told that it may forget.
     pub(super) forgotten: u64,
     pub(super) in_flight: VecDeque<InFlight>,
@@ -84,6 +87,8 @@ impl<'a> Stream<'a> {
             telling_bytes: 0,
             lanes,
             in_order: false,
+            gives_rules: false,
+            rules_told: None,
             forgotten: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -101,7 +106,9 @@ impl<'a> Stream<'a> {
         &mut self,
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
+        let mut rules = self.sync.rules.clone();
         loop {
+            self.tell_rules(answers).await?;
             let more = self.send_what_fits(answers).await?;
             let outbox = &self.sync.outbox;
             let all_sent = outbox.is_closed() && self.in_flight.is_empty();
@@ -117,6 +124,7 @@ impl<'a> Stream<'a> {
                 answer = answers.message() => self.answered(answer?).await?,
                 // With another certificate: what is under way is answered here, the rest goes there.
                 () = self.way.changed(), if !self.outgrown => self.outgrown = true,
+                () = rules.changed(self.rules_told.unwrap_or_default()), if self.gives_rules => {}
                 () = self.sync.outbox.fresh().notified(), if !more => {}
                 () = sleep_until(self.backfill_from), if waits => {}
                 () = sleep_until(self.heard + ANSWER_WITHIN), if !self.in_flight.is_empty() => {
@@ -167,6 +175,10 @@ impl<'a> Stream<'a> {
             Some(Answer::Move(moved)) => {
                 tracing::info!(reason = moved.reason, "asked to open another stream");
                 self.outgrown = true;
+                Ok(())
+            }
+            Some(Answer::Rules(rules)) => {
+                self.sync.rules.give(rules);
                 Ok(())
             }
             Some(Answer::SlowDown(slow)) => {

@@ -134,6 +134,7 @@ impl Fake {
                     sequence: batch.sequence,
                 }))
             }
+            Message::RulesRun(_) => None,
             Message::Loss(loss) => {
                 assert!(!state.is_old, "it does not know of losses");
                 let (first, last) = (loss.first_sequence, loss.last_sequence);
@@ -204,6 +205,7 @@ impl Setup {
             families: Families::default(),
             interval: watch::channel(None).0,
             pace: crate::pace::Pace::default(),
+            rules: crate::rules::Link::default(),
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -142,7 +142,7 @@ impl Kept {
     }
 
     /// Gives events their ids and keeps them, with one sync.
-    pub(super) async fn keep(&self, events: Vec<Event>) {
+    pub(crate) async fn keep(&self, events: Vec<Event>) {
         self.work(move |shelves, metrics| shelves.keep(events, metrics))
             .await;
         self.fresh.notify_one();

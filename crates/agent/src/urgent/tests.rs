@@ -275,6 +275,7 @@ fn event(severity: &str, summary: &str) -> Event {
         severity: severity.to_owned(),
         summary: summary.to_owned(),
         labels: BTreeMap::new(),
+        alert: None,
     }
 }
 

@@ -69,8 +69,14 @@ impl Centre {
         self.take_alerts(firing, over, now_millis);
     }
 
-    /// Makes of the rules' alerts exactly these: after a restart, or when the rules have changed.
-    pub fn settle(&mut self, firing: Vec<Transition>, now_millis: i64) {
+    /// Makes of the rules' alerts exactly these, and those that `holds` says: after a restart, or when the
+    /// rules have changed.
+    pub fn settle(
+        &mut self,
+        firing: Vec<Transition>,
+        holds: &dyn Fn(&Alert) -> bool,
+        now_millis: i64,
+    ) {
         let firing: Vec<Alert> = firing.into_iter().map(Alert::of).collect();
         let known: std::collections::BTreeSet<&str> = firing
             .iter()
@@ -80,7 +86,7 @@ impl Centre {
             .alerts
             .values()
             .filter(|alert| alert.firing && !alert.rule.is_empty())
-            .filter(|alert| !known.contains(alert.fingerprint.as_str()))
+            .filter(|alert| !known.contains(alert.fingerprint.as_str()) && !holds(alert))
             .map(|alert| alert.fingerprint.clone())
             .collect();
         self.take_alerts(firing, over, now_millis);

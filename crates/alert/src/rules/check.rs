@@ -8,6 +8,7 @@ use series::labels::{METRIC_NAME, is_label_name, is_metric_name};
 use spec::Level;
 
 use super::comparison;
+use super::edge;
 use super::error::Problem;
 use super::file::{RawCount, RawRule};
 use super::life::{Count, Timing};
@@ -98,7 +99,13 @@ pub(super) fn rule(
     let kind = if is_recording {
         Kind::Recording
     } else {
-        Kind::Alerting(Box::new(alerting(raw, expr.as_ref(), &mut problems)))
+        let alerting = alerting(raw, expr.as_ref(), &mut problems);
+        if let (Some(true), Some(expr)) = (alerting.edge, &expr)
+            && let Err(why) = edge::per_node(expr, &labels, &alerting)
+        {
+            problems.push(field(format!("edge: true, but {why}")));
+        }
+        Kind::Alerting(Box::new(alerting))
     };
     match expr {
         Some(expr) if problems.is_empty() => Ok(Rule {
@@ -131,6 +138,7 @@ fn recording_fields(raw: &RawRule, problems: &mut Problems) {
         ("min_complete", raw.min_complete.is_some()),
         ("depends_on", raw.depends_on.is_some()),
         ("runbook", raw.runbook.is_some()),
+        ("edge", raw.edge.is_some()),
     ] {
         if is_set {
             problems.push(field(format!("invalid field '{name}' in recording rule")));
@@ -255,6 +263,7 @@ fn alerting(mut raw: RawRule, expr: Option<&Expr>, problems: &mut Problems) -> A
             .as_deref()
             .and_then(|text| clear_when(text, problems)),
         clear_when: raw.clear_when,
+        edge: raw.edge,
     }
 }
 

@@ -85,6 +85,7 @@ pub(super) struct RawRule {
     pub(super) min_complete: Option<f64>,
     pub(super) depends_on: Option<Vec<String>>,
     pub(super) runbook: Option<String>,
+    pub(super) edge: Option<bool>,
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use query::ast::{Kind, Selector};
 use series::labels::METRIC_NAME;
 
 /// Shows every selector of an expression; its depth is bounded by the parser.
-fn each_selector<'e>(expr: &'e Expr, each: &mut dyn FnMut(&'e Selector)) {
+pub(super) fn each_selector<'e>(expr: &'e Expr, each: &mut dyn FnMut(&'e Selector)) {
     match &expr.kind {
         Kind::Number(_) | Kind::Text(_) => {}
         Kind::Selector(selector) | Kind::Range { selector, .. } => each(selector),

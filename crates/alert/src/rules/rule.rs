@@ -63,6 +63,8 @@ pub struct Alerting {
     /// The expression that ends an alert, as it was written.
     pub clear_when: Option<String>,
     pub(super) clear: Option<Expr>,
+    /// Whether agents are to run it, where it says so itself.
+    pub edge: Option<bool>,
 }
 
 /// What an element without data means.

@@ -69,6 +69,7 @@ fn events_are_lines_even_when_their_words_are_not() {
             severity: "critical".to_owned(),
             summary: "GPU 3 fell\noff the bus".to_owned(),
             labels: [("xid".to_owned(), "79".to_owned())].into(),
+            alert: None,
         }),
         recorded_millis: NOW + 20,
     };

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alert::rules::{FILE_BYTES_MAX, Kind, LoadError, RuleFile, Settings, check_dependencies};
+use alert::rules::{
+    EdgeRules, FILE_BYTES_MAX, Kind, LoadError, RuleFile, Settings, check_dependencies, edge_rules,
+};
 use alert::{Inhibition, Routes, Target};
 use serde::{Deserialize, Serialize};
 use spec::{NeedKind, Plan, Text};
@@ -75,6 +77,8 @@ pub struct Book {
     pub files: Vec<RuleFile>,
     /// What all groups share.
     pub settings: Arc<Settings>,
+    /// Those of them that agents run.
+    pub edge: EdgeRules,
     /// Whom to tell, when, and what explains what.
     pub routes: Routes,
     /// What the documents ask for.
@@ -120,9 +124,12 @@ impl Book {
         let routes = routes(&plan, &files, config)?;
         let heartbeat = Some(&config.alerting.heartbeat).filter(|text| !text.is_empty());
         let heartbeat = heartbeat.map(|text| address("heartbeat", text));
+        let settings = Arc::new(settings(config, &plan));
+        let edge = edge_rules(&files, &settings).map_err(BookError::Rules)?;
         Ok(Self {
             heartbeat: heartbeat.transpose()?,
-            settings: Arc::new(settings(config, &plan)),
+            settings,
+            edge,
             files,
             routes,
             plan,

@@ -60,6 +60,9 @@ pub enum DeskError {
     Routes(#[from] alert::ConditionError),
 }
 
+/// Says which alerts stay, whatever rules of the centre find.
+pub(super) type Holds = Box<dyn Fn(&alert::Alert) -> bool + Send>;
+
 /// What someone wants of the desk.
 enum Order {
     Take {
@@ -69,6 +72,7 @@ enum Order {
     },
     Settle {
         firing: Vec<Transition>,
+        holds: Holds,
         rows: Vec<Change>,
         done: oneshot::Sender<Result<(), DeskError>>,
     },
@@ -192,17 +196,23 @@ impl Desk {
         .await
     }
 
-    /// Makes of the rules' alerts exactly these.
+    /// Makes of the rules' alerts exactly these, and those that `holds` says.
     ///
     /// # Errors
     /// When it could not be made durable.
-    pub async fn settle(
+    pub(super) async fn settle(
         &self,
         firing: Vec<Transition>,
+        holds: Holds,
         rows: Vec<Change>,
     ) -> Result<(), DeskError> {
-        self.order(|done| Order::Settle { firing, rows, done })
-            .await
+        self.order(|done| Order::Settle {
+            firing,
+            holds,
+            rows,
+            done,
+        })
+        .await
     }
 
     /// Takes what another program says.
@@ -409,8 +419,13 @@ impl Work {
                 self.centre.take(transitions, now);
                 (rows, done)
             }
-            Order::Settle { firing, rows, done } => {
-                self.centre.settle(firing, now);
+            Order::Settle {
+                firing,
+                holds,
+                rows,
+                done,
+            } => {
+                self.centre.settle(firing, &*holds, now);
                 (rows, done)
             }
             Order::Outside { alerts, done } => {

@@ -31,6 +31,12 @@ pub struct AlertingMetrics {
     pub heartbeats: Counter,
     /// Heartbeats that were not taken, or left out because something does not work.
     pub heartbeat_failures: Counter,
+    /// Of these, those for agents.
+    pub edge_rules: Gauge,
+    /// Agents that run the rules in force.
+    pub edge_agents: Gauge,
+    /// What agents found by their rules.
+    pub edge_transitions: Counter,
 }
 
 impl AlertingMetrics {
@@ -93,6 +99,18 @@ impl AlertingMetrics {
                 "Heartbeats that were not taken, or left out because alerting does not work.",
             ),
             rules: gauge("vedette_coordinator_rules", "Rules in force."),
+            edge_rules: gauge(
+                "vedette_coordinator_edge_rules",
+                "Rules in force that agents run over their own samples.",
+            ),
+            edge_agents: gauge(
+                "vedette_coordinator_edge_agents",
+                "Agents that run the rules in force.",
+            ),
+            edge_transitions: counter(
+                "vedette_coordinator_edge_transitions_total",
+                "Alerts that began or ceased to fire by rules that agents run.",
+            ),
         }
     }
 

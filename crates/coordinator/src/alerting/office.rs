@@ -13,6 +13,8 @@ use tokio::sync::{Mutex, watch};
 use super::book::{Book, BookError, Document};
 use super::carrier::Providers;
 use super::desk::{Carrier, Desk, DeskError, SPACE};
+use super::edge::Edge;
+use super::outposts::Outposts;
 use super::recorder::Recorder;
 use super::rules::{Parts, Rules};
 use super::{AlertingMetrics, heartbeat, own};
@@ -114,6 +116,8 @@ pub struct Office {
     pub rules: Rules,
     /// Counters.
     pub(super) metrics: Arc<AlertingMetrics>,
+    /// Who takes what agents find.
+    pub outposts: Outposts,
     /// Who carries notifications.
     pub providers: Arc<Providers>,
     applied: Arc<Mutex<Applied>>,
@@ -211,7 +215,9 @@ impl Office {
             store: Arc::clone(&ground.store),
             writer: ground.writer.clone(),
         };
+        let edge = Edge::open(&ground.store)?;
         let rules = Rules::new(Parts {
+            edge: edge.clone(),
             store: Arc::clone(&ground.store),
             recorder: recorder.clone(),
             desk: desk.clone(),
@@ -221,12 +227,17 @@ impl Office {
             clock: Arc::clone(&ground.clock),
             shutdown: ground.shutdown.clone(),
         });
+        let counters = (edge, Arc::clone(&metrics));
+        let outposts = Outposts::over(counters, &rules, &ground);
+        outposts.give(book.edge, &book.files, &ground.config.borrow());
         rules.replace(book.files, &book.settings).await?;
+        outposts.begin(&ground.shutdown);
         let office = Self {
             ground: ground.clone(),
             desk,
             rules,
             metrics,
+            outposts,
             providers,
             applied: Arc::new(Mutex::new(applied)),
         };
@@ -269,13 +280,14 @@ impl Office {
         lacking: bool,
     ) -> Result<Outcome, OfficeError> {
         let config = Arc::clone(&self.ground.config.borrow());
-        let (book, senders) = read(config, documents.to_vec()).await?;
+        let (book, senders) = read(Arc::clone(&config), documents.to_vec()).await?;
         let outcome = outcome(&book);
         if !lacking && !outcome.missing.is_empty() {
             return Err(OfficeError::Missing(outcome.missing));
         }
         let policy = book.routes.policy.clone();
         self.providers.change(Arc::new(senders), policy);
+        self.outposts.give(book.edge, &book.files, &config);
         self.desk.reroute(book.routes).await?;
         self.rules.replace(book.files, &book.settings).await?;
         Ok(outcome)

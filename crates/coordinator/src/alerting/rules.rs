@@ -1,46 +1,42 @@
 //! The rules in force, evaluated on time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use alert::Transition;
 use alert::centre::Change;
-use alert::rules::{Alerting, Evaluated, Group, GroupSpec, GroupState, Kind, RuleFile, Settings};
-use alert::{State, Transition};
+use alert::rules::{Evaluated, Group, RuleFile, Settings};
 use daemon::blocking;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use query::{Engine, Options};
-use series::{Labels, Timestamp};
+use series::Timestamp;
 use store::Store;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, DeskError, SPACE};
+use super::edge::Edge;
+use super::memory::{firing, key, row};
 use super::metrics::AlertingMetrics;
 use super::recorder::Recorder;
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::query::StoreSource;
 
-/// What keys of rows begin with that hold what groups remember. Never reused for anything else.
-const PREFIX: &[u8] = b"e/";
 /// Key of the row of the time until which groups were evaluated, about.
 const EVALUATED: &[u8] = b"evaluated";
 /// How often that is written, in milliseconds.
 const EVALUATED_EVERY: i64 = 10_000;
 /// Slots of a group that were missed while nothing ran and are evaluated late; older ones are left out.
 const CATCH_UP_MAX: i64 = 5;
-/// Groups whose rows are read at the start.
-const GROUPS_MAX: usize = 1_000_000;
 /// What transitions are logged under, a line each.
 const TRANSITIONS: &str = "coordinator::transitions";
 /// Longest sleep: the wall clock may jump.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
-/// A node that nobody heard of for so long is not expected any more.
-const EXPECTED_MILLIS: i64 = 86_400_000;
 
 /// What evaluates rules.
 #[derive(Clone)]
@@ -55,6 +51,8 @@ pub struct Parts {
     pub fleet: Fleet,
     /// The configuration as it is now.
     pub config: watch::Receiver<Arc<Config>>,
+    /// Who else has the word on alerts.
+    pub edge: Edge,
     /// Counters.
     pub metrics: Arc<AlertingMetrics>,
     /// What time it is.
@@ -82,7 +80,8 @@ pub(super) struct Slot {
     pub(super) last: Mutex<Last>,
     /// Since when it is at work, in milliseconds since the Unix epoch.
     pub(super) since_millis: i64,
-    key: Vec<u8>,
+    /// Its row.
+    pub(super) key: Vec<u8>,
 }
 
 /// The groups at work, and what ends them.
@@ -96,7 +95,7 @@ struct Running {
 /// A handle to the rules in force. Cheap to clone.
 #[derive(Clone)]
 pub struct Rules {
-    parts: Parts,
+    pub(super) parts: Parts,
     running: Arc<AsyncMutex<Running>>,
     slots: watch::Sender<Arc<Vec<Arc<Slot>>>>,
     room: Arc<Semaphore>,
@@ -115,62 +114,6 @@ impl std::fmt::Debug for Rules {
 /// A lock that is held for one evaluation at most. Whoever panicked under it left what it was.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The row of a group.
-fn key(group: &Group) -> Vec<u8> {
-    let mut key = PREFIX.to_vec();
-    key.extend_from_slice(group.file().as_bytes());
-    key.push(0);
-    key.extend_from_slice(group.name().as_bytes());
-    key
-}
-
-/// The row of what a group remembers.
-fn row(key: Vec<u8>, group: &Group) -> Change {
-    Change {
-        key,
-        // Our own types have only texts as keys.
-        value: Some(serde_json::to_vec(&group.export()).unwrap_or_default()),
-    }
-}
-
-/// Gives a group back what it remembered.
-fn remember(group: &mut Group, row: &[u8]) {
-    let name = group.name().to_owned();
-    match serde_json::from_slice::<GroupState>(row) {
-        Ok(state) => {
-            let left_out = group.restore(state);
-            if left_out > 0 {
-                tracing::info!(group = name, left_out, "alerts of rules that are gone");
-            }
-        }
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(
-                group = name,
-                error,
-                "what the group remembered cannot be read; it begins anew"
-            );
-        }
-    }
-}
-
-impl Slot {
-    /// Its group, which is at work no more.
-    fn take(&self) -> Group {
-        let mut group = lock(&self.group);
-        let nothing = GroupSpec {
-            file: String::new(),
-            name: String::new(),
-            interval_millis: None,
-            query_offset_millis: None,
-            limit: 0,
-            rules: Vec::new(),
-        };
-        let nothing = Group::new(nothing, &Arc::default());
-        std::mem::replace(&mut group, nothing)
-    }
 }
 
 /// Engine for rules, by the bounds of questions.
@@ -199,6 +142,11 @@ impl Rules {
         }
     }
 
+    /// Who takes what is found.
+    pub(super) fn desk(&self) -> &Desk {
+        &self.parts.desk
+    }
+
     /// The groups as they are now.
     pub(super) fn slots(&self) -> Arc<Vec<Arc<Slot>>> {
         Arc::clone(&self.slots.borrow())
@@ -224,8 +172,11 @@ impl Rules {
         let mut groups: Vec<Group> = groups.map(|group| Group::new(group, settings)).collect();
         let mut rows = self.restore(&mut groups, &running.slots)?;
         rows.extend(self.take_over(&mut groups, &running.slots).await);
-        let firing = groups.iter().flat_map(firing).collect();
-        self.parts.desk.settle(firing, rows).await?;
+        let edge = self.parts.edge.clone();
+        let firing = groups.iter().flat_map(firing);
+        let firing = firing.filter(|it| edge.passes(it)).collect();
+        let holds = Box::new(move |alert: &alert::Alert| edge.holds(alert));
+        self.parts.desk.settle(firing, holds, rows).await?;
         let rules: usize = groups.iter().map(|group| group.rules().len()).sum();
         self.parts.metrics.rules.set_count(rules);
         let before = self.evaluated_before()?;
@@ -250,55 +201,6 @@ impl Rules {
         running.slots = slots.clone();
         self.slots.send_replace(Arc::new(slots));
         Ok(())
-    }
-
-    /// Gives groups what those remember that they stand in for, and ends those that are gone.
-    async fn take_over(&self, groups: &mut [Group], old: &[Arc<Slot>]) -> Vec<Change> {
-        let now = Timestamp::from_millis(self.parts.clock.wall_millis());
-        let old = old.iter().map(|slot| (slot.key.clone(), slot.take()));
-        let mut old: BTreeMap<Vec<u8>, Group> = old.collect();
-        let mut ended = Vec::new();
-        let mut rows = Vec::new();
-        for group in groups {
-            let key = key(group);
-            if let Some(old) = old.remove(&key) {
-                ended.push(group.take_over(old, now));
-                rows.push(row(key, group));
-            }
-        }
-        for (key, group) in old {
-            ended.push(group.end(now));
-            rows.push(Change { key, value: None });
-        }
-        for ended in ended {
-            if let Err(error) = self.parts.recorder.record(&ended.recorded).await {
-                tracing::error!(error, "the end of series of rules could not be written");
-            }
-        }
-        rows
-    }
-
-    /// Gives groups back what they remembered in an earlier life; the rows of those that are gone are to be
-    /// removed. Those that are at work are left alone.
-    fn restore(
-        &self,
-        groups: &mut [Group],
-        at_work: &[Arc<Slot>],
-    ) -> Result<Vec<Change>, DeskError> {
-        let store = &self.parts.store;
-        let rows = store.scan_state_under(SPACE, PREFIX, GROUPS_MAX)?;
-        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
-            rows.into_iter().map(|row| (row.key, row.value)).collect();
-        for slot in at_work {
-            rows.remove(&slot.key);
-        }
-        for group in groups {
-            if let Some(row) = rows.remove(&key(group)) {
-                remember(group, &row);
-            }
-        }
-        let gone = rows.into_keys();
-        Ok(gone.map(|key| Change { key, value: None }).collect())
     }
 
     /// Until when an earlier life has evaluated groups; nothing when this one has begun to.
@@ -406,40 +308,24 @@ impl Rules {
         let lines = evaluated.transitions.iter();
         let lines = lines.filter(|_| tracing::enabled!(target: TRANSITIONS, tracing::Level::DEBUG));
         let lines: Vec<String> = lines.map(Transition::line).collect();
-        let taken = parts.desk.take(evaluated.transitions, rows).await.is_ok();
+        let mut transitions = evaluated.transitions;
+        transitions.retain(|found| parts.edge.passes(found));
+        let taken = parts.desk.take(transitions, rows).await.is_ok();
         for line in lines.iter().filter(|_| taken) {
             tracing::debug!(target: TRANSITIONS, line);
         }
         taken
     }
 
-    /// Which part of the nodes that should be there has said all until the time that rules look at.
-    fn completeness(&self, slot: &Slot, at: Timestamp) -> f64 {
-        let (asks, interval) = {
-            let group = lock(&slot.group);
-            let asks = group.rules().any(|rule| {
-                matches!(&rule.kind, Kind::Alerting(alerting) if asks_completeness(alerting))
-            });
-            (asks, group.interval_millis())
+    /// What fires here, whoever has the word on it.
+    pub(super) async fn firing(&self) -> Vec<Transition> {
+        let slots = self.slots();
+        // A group is locked while it is evaluated.
+        let look = move || {
+            let groups = slots.iter();
+            groups.flat_map(|slot| firing(&lock(&slot.group))).collect()
         };
-        if !asks {
-            return 1.0;
-        }
-        let offset = self.parts.config.borrow().alerting.query_offset;
-        let looks_at = at.as_millis() - series::time::duration_millis(offset.as_duration());
-        let nodes = self.parts.fleet.list();
-        let expected = nodes
-            .iter()
-            .filter(|node| node.last_message_millis > looks_at - EXPECTED_MILLIS);
-        let (mut all, mut told) = (0_u32, 0_u32);
-        for node in expected {
-            all += 1;
-            told += u32::from(node.newest_sample_millis >= looks_at - interval);
-        }
-        if all == 0 {
-            return 1.0;
-        }
-        f64::from(told) / f64::from(all)
+        blocking::spawn(look).await.unwrap_or_default()
     }
 }
 
@@ -456,36 +342,6 @@ fn first_slot(group: &Group, before: Option<i64>, now: Timestamp) -> Timestamp {
     let missed = group.slot_after(Timestamp::from_millis(known));
     let oldest = next.saturating_add_millis(-CATCH_UP_MAX * interval);
     missed.max(oldest).min(next)
-}
-
-fn asks_completeness(alerting: &Alerting) -> bool {
-    alerting.min_complete.is_some()
-}
-
-/// The alerts of a group that fire, as if each began to now.
-fn firing(group: &Group) -> Vec<Transition> {
-    let names: Vec<&str> = group.rules().map(|rule| rule.name.as_str()).collect();
-    let alerts = group.alerts().filter(|alert| alert.state == State::Firing);
-    let pairs = |labels: &Labels| {
-        let pairs = labels.iter();
-        pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
-    };
-    alerts
-        .map(|alert| Transition {
-            at_millis: alert.fired_millis.unwrap_or(alert.active_millis),
-            rule: format!("{}/{}", group.name(), names.get(alert.rule).unwrap_or(&"")),
-            labels: pairs(alert.labels),
-            annotations: alert.annotations.clone(),
-            level: alert.level,
-            from: State::Inactive,
-            to: State::Firing,
-            value: alert.value,
-            active_millis: alert.active_millis,
-            sample_millis: None,
-        })
-        .collect()
 }
 
 /// Keeps how an evaluation went, for those who look.

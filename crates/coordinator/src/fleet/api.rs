@@ -65,6 +65,7 @@ impl FleetService for FleetApi {
                     severity: event.severity,
                     summary: event.summary,
                     labels: event.labels,
+                    alert: None,
                 }),
             })
             .collect();

@@ -15,8 +15,10 @@ use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
 
 use super::keeping::Age;
+use super::rules::rules_changed;
 use super::skew::Skew;
 use super::{Ingest, Opener, checked_hello, draining};
+use crate::alerting::InForce;
 use crate::config::Config;
 use crate::fleet::{Connection, Received};
 use crate::losses;
@@ -55,6 +57,9 @@ pub(super) struct Stream<'a> {
     slowed_at: Option<Duration>,
     /// The configuration as it is now, and whether it has changed since the agent was told.
     pub(super) config: watch::Receiver<Arc<Config>>,
+    /// The rules for agents as they are now, and whether they have changed since the agent was told; none
+    /// for an agent that runs none.
+    pub(super) rules: Option<watch::Receiver<Arc<InForce>>>,
 }
 
 /// What is with the writer. They are answered in the order in which they came.
@@ -112,6 +117,7 @@ pub(super) async fn open<'a>(
         is_future_told: false,
         slowed_at: None,
         config,
+        rules: None,
     };
     stream.config.mark_unchanged();
     stream.settle_forgotten().await?;
@@ -133,6 +139,7 @@ pub(super) async fn open<'a>(
         settings: Some(settings(ingest)),
         version: daemon::version::VERSION.to_owned(),
         wall_millis: ingest.clock.wall_millis(),
+        gives_rules: ingest.outposts.is_some(),
     };
     tracing::info!(
         agent = %stream.hello.agent_id,
@@ -142,6 +149,7 @@ pub(super) async fn open<'a>(
         "agent connected"
     );
     send(answers, Answer::Welcome(welcome)).await?;
+    stream.begin_rules(answers).await?;
     Ok(stream)
 }
 
@@ -255,6 +263,10 @@ impl Stream<'_> {
                     send(answers, Answer::Settings(settings)).await?;
                     continue;
                 }
+                () = rules_changed(&mut self.rules) => {
+                    self.give_rules(answers).await?;
+                    continue;
+                }
                 () = sleep_until(age.ends), if age.is_bounded => {
                     self.grow_old(&mut age, answers).await?;
                     continue;
@@ -295,6 +307,7 @@ impl Stream<'_> {
                     }
                     reads_from = self.keep_to_quota((LOSS_COSTS, 0), answers).await?;
                 }
+                Some(Message::RulesRun(run)) => self.take_run(run).await?,
                 Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
                 None => return Err(self.wrong("an empty message")),
             }

@@ -269,6 +269,7 @@ async fn feed(grpc: SocketAddr, now_millis: i64) -> mpsc::Sender<proto::SyncRequ
         version: "test".to_owned(),
         wall_millis: now_millis,
         oldest_sequence: 1,
+        ..proto::Hello::default()
     };
     let definitions = proto::SeriesDefinitions {
         families: vec![proto::MetricFamily {

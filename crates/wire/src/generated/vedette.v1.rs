@@ -3005,7 +3005,7 @@ pub mod duty_service_server {
 /// One message of the agent on the bulk lane; 4 MiB at most.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncRequest {
-    #[prost(oneof = "sync_request::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "sync_request::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<sync_request::Message>,
 }
 /// Nested message and enum types in `SyncRequest`.
@@ -3020,12 +3020,15 @@ pub mod sync_request {
         Batch(super::Batch),
         #[prost(message, tag = "4")]
         Loss(super::Loss),
+        /// Only to a coordinator whose welcome says `gives_rules`.
+        #[prost(message, tag = "5")]
+        RulesRun(super::RulesRun),
     }
 }
 /// One message of the coordinator on the bulk lane.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
-    #[prost(oneof = "sync_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "sync_response::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<sync_response::Message>,
 }
 /// Nested message and enum types in `SyncResponse`.
@@ -3046,6 +3049,9 @@ pub mod sync_response {
         LossRecorded(super::LossRecorded),
         #[prost(message, tag = "7")]
         Move(super::Move),
+        /// Only to an agent whose hello says `runs_rules`.
+        #[prost(message, tag = "8")]
+        Rules(super::EdgeRules),
     }
 }
 /// Who is speaking. Required once, first, on either lane.
@@ -3077,6 +3083,12 @@ pub struct Hello {
     /// has lost.
     #[prost(uint64, tag = "7")]
     pub oldest_sequence: u64,
+    /// Whether it runs rules that the coordinator gives it. Not an agent of before.
+    #[prost(bool, tag = "8")]
+    pub runs_rules: bool,
+    /// The version of the rules that it has; empty when it has none. It is not given the same again.
+    #[prost(string, tag = "9")]
+    pub rules_version: ::prost::alloc::string::String,
 }
 /// Sequences in a row, both ends inside.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3107,6 +3119,9 @@ pub struct Welcome {
     /// The coordinator's wall clock, in milliseconds since the Unix epoch.
     #[prost(int64, tag = "4")]
     pub wall_millis: i64,
+    /// Whether it gives rules to agents and takes what they find. Not a coordinator of before.
+    #[prost(bool, tag = "7")]
+    pub gives_rules: bool,
 }
 /// What the coordinator asks the agent to keep to, from now until it says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3253,6 +3268,102 @@ pub struct Refusal {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Rules for the agent to run over its own samples as they come, in the place of those before. They are
+/// such that need the data of one node alone.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EdgeRules {
+    /// The same for the same rules and settings: 1 to 64 bytes.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// Empty when the agent is to run none.
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<EdgeRuleFile>,
+    /// For templates: the address under which people reach the coordinator.
+    #[prost(string, tag = "3")]
+    pub external_url: ::prost::alloc::string::String,
+    /// For templates: what all alerts of this coordinator bear elsewhere; 64 at most.
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub external_labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// How far back a selector looks for a sample, in milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub lookback_millis: u64,
+}
+/// Rules as text.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EdgeRuleFile {
+    /// Which file they are from: 1 KiB at most.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// In the form of a rule file; 1 MiB in all files together.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Which rules an agent runs by now, and what fires by them: after each welcome, and when the rules change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RulesRun {
+    /// The version that they are of; empty when it has none.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// The rules that run, each as `group/rule`: what they find comes from the agent from now on. A rule whose
+    /// window is not filled yet, or whose series do not fit, is not among them. 1000 at most.
+    #[prost(string, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Their alerts that fire, each with its transition to firing.
+    #[prost(message, repeated, tag = "3")]
+    pub firing: ::prost::alloc::vec::Vec<AlertTransition>,
+    /// Whether those are all; there may be too many for a message.
+    #[prost(bool, tag = "4")]
+    pub firing_is_whole: bool,
+    /// The agent's wall clock when this was so, in milliseconds since the Unix epoch.
+    #[prost(int64, tag = "5")]
+    pub wall_millis: i64,
+    /// Why the rules given last are not run; empty when they are.
+    #[prost(string, tag = "6")]
+    pub refusal: ::prost::alloc::string::String,
+}
+/// An alert of a rule went from one state to another.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AlertTransition {
+    /// The rule, `group/rule`: 1 KiB at most.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// What names the alert, `alertname` and `node` among them; 64 at most.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// What is said of it; 256 at most.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub annotations: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// How bad: `critical`, `high`, `medium` or `low`.
+    #[prost(string, tag = "4")]
+    pub level: ::prost::alloc::string::String,
+    /// From where: `inactive`, `pending` or `firing`.
+    #[prost(string, tag = "5")]
+    pub from: ::prost::alloc::string::String,
+    /// To where: the same words.
+    #[prost(string, tag = "6")]
+    pub to: ::prost::alloc::string::String,
+    /// The value that the condition was last seen to hold with; NaN where it has none.
+    #[prost(double, tag = "7")]
+    pub value: f64,
+    /// When, in milliseconds since the Unix epoch: the time of the samples that it was found by.
+    #[prost(int64, tag = "8")]
+    pub at_millis: i64,
+    /// Since when the condition holds, in milliseconds since the Unix epoch.
+    #[prost(int64, tag = "9")]
+    pub active_millis: i64,
+    /// When the newest sample behind it was taken, in milliseconds since the Unix epoch; 0 when not known.
+    #[prost(int64, tag = "10")]
+    pub sample_millis: i64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UrgentRequest {
     #[prost(oneof = "urgent_request::Message", tags = "1, 2")]
@@ -3291,7 +3402,8 @@ pub struct Event {
     /// When it was seen, in milliseconds since the Unix epoch.
     #[prost(int64, tag = "2")]
     pub at_millis: i64,
-    /// What kind of event: `gpu_xid`, `collector_down`, `collector_up`, `agent_started`, `agent_throttled`.
+    /// What kind of event: `gpu_xid`, `collector_down`, `collector_up`, `agent_started`, `agent_throttled`,
+    /// `alert_firing`, `alert_resolved`.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// How bad: `info`, `warning` or `critical`.
@@ -3306,6 +3418,9 @@ pub struct Event {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Of an alert that began or ceased to fire, all that is known of that; 64 KiB at most.
+    #[prost(message, optional, tag = "7")]
+    pub alert: ::core::option::Option<AlertTransition>,
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]

@@ -11,6 +11,7 @@
 mod access;
 mod alerting;
 mod answers;
+mod edge;
 mod exit_codes;
 mod gaps;
 mod gpu;

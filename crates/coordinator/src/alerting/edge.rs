@@ -1,0 +1,332 @@
+//! Which rules agents run, and who has the word on an alert.
+//!
+//! The centre evaluates every rule. Of an alert whose rule an agent runs, the agent has the word: what the
+//! centre finds of it is passed over ([`Edge::passes`]), but for what was active here before the agent took
+//! over, which the centre sees to its end. Whom the agent says to fire fires until the agent says otherwise.
+//! What each agent runs and what fires by it is kept over restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alert::centre::Change;
+use alert::rules::NODE;
+use alert::{Alert, State, Transition, fingerprint};
+use serde::{Deserialize, Serialize};
+use store::Store;
+use tokio::sync::watch;
+use wire::transition::{EdgeRules, RulesRun};
+
+use super::desk::SPACE;
+
+/// What keys of rows begin with that hold what an agent runs. Never reused for anything else.
+const PREFIX: &[u8] = b"o/";
+/// Agents whose rows are read at the start.
+const AGENTS_MAX: usize = 1_000_000;
+/// How long what fired at the edge waits for the centre to find it too, when the centre takes a rule back.
+/// Its data are later by the sync interval and `alerting.query_offset`.
+pub(super) const GRACE_MILLIS: i64 = 300_000;
+/// Ends of alerts that are remembered of one agent.
+const ENDED_MAX: usize = 1000;
+
+/// The rules for agents as they are now.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    /// As they are said to agents.
+    pub rules: EdgeRules,
+    /// The rules, each as `group/rule`.
+    pub paths: BTreeSet<String>,
+}
+
+/// An alert that an agent says to fire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Firing {
+    rule: String,
+    /// Since when, by the agent's clock.
+    at_millis: i64,
+}
+
+/// What an agent runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Owner {
+    version: String,
+    /// The rules, and since when.
+    rules: BTreeMap<String, i64>,
+    /// What fires by it, by fingerprint.
+    firing: BTreeMap<String, Firing>,
+    /// Rules that the centre took back, and when.
+    left: BTreeMap<String, i64>,
+    /// What is over, and when, by the agent's clock.
+    #[serde(skip)]
+    ended: BTreeMap<String, i64>,
+}
+
+/// What comes of an agent's word on all its rules.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// What fires and was not known to.
+    pub(super) firing: Vec<Transition>,
+    /// Fingerprints of what is over and was not known to be.
+    pub(super) over: BTreeSet<String>,
+    /// Rules that the centre has the word on again.
+    pub(super) left: BTreeSet<String>,
+    /// What is to be kept.
+    pub(super) rows: Vec<Change>,
+}
+
+/// A handle to what agents run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    in_force: Arc<watch::Sender<Arc<InForce>>>,
+    owners: Arc<Mutex<BTreeMap<String, Owner>>>,
+}
+
+fn node(labels: &BTreeMap<String, String>) -> Option<&str> {
+    labels.get(NODE).map(String::as_str)
+}
+
+fn row(agent: &str, owner: &Owner) -> Change {
+    Change {
+        key: [PREFIX, agent.as_bytes()].concat(),
+        // Our own types have only texts as keys.
+        value: Some(serde_json::to_vec(owner).unwrap_or_default()),
+    }
+}
+
+impl Edge {
+    /// What `store` remembers.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(store: &Store) -> Result<Self, store::Error> {
+        let mut owners = BTreeMap::new();
+        for row in store.scan_state_under(SPACE, PREFIX, AGENTS_MAX)? {
+            let name = row.key.strip_prefix(PREFIX).unwrap_or_default();
+            match serde_json::from_slice::<Owner>(&row.value) {
+                Ok(owner) => {
+                    owners.insert(String::from_utf8_lossy(name).into_owned(), owner);
+                }
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "what an agent runs cannot be read; it says it again");
+                }
+            }
+        }
+        Ok(Self {
+            in_force: Arc::new(watch::channel(Arc::default()).0),
+            owners: Arc::new(Mutex::new(owners)),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Owner>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rules for agents, as they are and will be.
+    #[must_use]
+    pub fn in_force(&self) -> watch::Receiver<Arc<InForce>> {
+        self.in_force.subscribe()
+    }
+
+    /// Puts rules for agents in the place of those before; `all` are those of the centre. Of a rule that
+    /// does not go to agents any more the centre has the word, if it has the rule.
+    pub(super) fn put(&self, in_force: InForce, all: &BTreeSet<String>, now_millis: i64) {
+        for owner in self.lock().values_mut() {
+            let gone: Vec<String> = owner
+                .rules
+                .keys()
+                .filter(|rule| !in_force.paths.contains(*rule))
+                .cloned()
+                .collect();
+            for rule in gone {
+                owner.rules.remove(&rule);
+                if all.contains(&rule) {
+                    owner.left.insert(rule.clone(), now_millis);
+                }
+                owner.firing.retain(|_, firing| firing.rule != rule);
+            }
+        }
+        self.in_force.send_if_modified(|before| {
+            let is_new = before.rules.version != in_force.rules.version;
+            *before = Arc::new(in_force);
+            is_new
+        });
+    }
+
+    /// Whether what the centre found counts.
+    pub(super) fn passes(&self, found: &Transition) -> bool {
+        let owners = self.lock();
+        let owner = node(&found.labels).and_then(|node| owners.get(node));
+        let Some((owner, since)) =
+            owner.and_then(|owner| Some((owner, owner.rules.get(&found.rule)?)))
+        else {
+            return true;
+        };
+        if found.to == State::Firing {
+            return found.active_millis < *since;
+        }
+        !owner.firing.contains_key(&fingerprint(&found.labels))
+    }
+
+    /// Whether an alert that fires stays, whatever the centre finds.
+    pub(super) fn holds(&self, alert: &Alert) -> bool {
+        let owners = self.lock();
+        let Some(owner) = node(&alert.labels).and_then(|node| owners.get(node)) else {
+            return false;
+        };
+        owner.firing.contains_key(&alert.fingerprint) || owner.left.contains_key(&alert.rule)
+    }
+
+    /// Takes note of what an agent found; none when its rule is not in force any more.
+    pub(super) fn found(
+        &self,
+        agent: &str,
+        found: &Transition,
+        now_millis: i64,
+    ) -> Option<Vec<Change>> {
+        if !self.in_force.borrow().paths.contains(&found.rule) {
+            return None;
+        }
+        let mut owners = self.lock();
+        let owner = owners.entry(agent.to_owned()).or_default();
+        let name = fingerprint(&found.labels);
+        if found.to == State::Firing {
+            owner.ended.remove(&name);
+            let firing = Firing {
+                rule: found.rule.clone(),
+                at_millis: found.at_millis,
+            };
+            owner.firing.insert(name, firing);
+        } else {
+            owner.firing.remove(&name);
+            if owner.ended.len() >= ENDED_MAX {
+                owner.ended.clear();
+            }
+            owner.ended.insert(name, found.at_millis);
+        }
+        // An agent that says it before it has said what it runs will do so; if not, the centre goes on.
+        if !owner.rules.contains_key(&found.rule) {
+            owner.left.entry(found.rule.clone()).or_insert(now_millis);
+        }
+        Some(vec![row(agent, owner)])
+    }
+
+    /// Takes an agent's word on what it runs and what fires by it.
+    pub(super) fn run(
+        &self,
+        agent: &str,
+        run: &RulesRun,
+        firing: Vec<Transition>,
+        now_millis: i64,
+    ) -> Taken {
+        let paths = Arc::clone(&self.in_force.borrow());
+        let mut owners = self.lock();
+        if run.rules.is_empty() && !owners.contains_key(agent) {
+            return Taken::default();
+        }
+        let owner = owners.entry(agent.to_owned()).or_default();
+        let mut taken = Taken::default();
+        let before = std::mem::take(&mut owner.rules);
+        for rule in run.rules.iter().filter(|rule| paths.paths.contains(*rule)) {
+            let since = before.get(rule).copied().unwrap_or(now_millis);
+            owner.rules.insert(rule.clone(), since);
+            owner.left.remove(rule);
+        }
+        for rule in before.into_keys() {
+            if !owner.rules.contains_key(&rule) {
+                owner.left.insert(rule.clone(), now_millis);
+                taken.left.insert(rule);
+            }
+        }
+        owner.version.clone_from(&run.version);
+        let mut said = BTreeSet::new();
+        for found in firing {
+            let name = fingerprint(&found.labels);
+            let is_over = owner
+                .ended
+                .get(&name)
+                .is_some_and(|at| *at >= run.wall_millis);
+            if is_over || !owner.rules.contains_key(&found.rule) {
+                continue;
+            }
+            said.insert(name.clone());
+            let rule = found.rule.clone();
+            let at_millis = found.at_millis;
+            let known = owner.firing.insert(name, Firing { rule, at_millis });
+            if known.is_none() {
+                taken.firing.push(found);
+            }
+        }
+        let rules = &owner.rules;
+        let is_over = |name: &String, firing: &Firing| {
+            run.firing_is_whole
+                && rules.contains_key(&firing.rule)
+                && !said.contains(name)
+                && firing.at_millis <= run.wall_millis
+        };
+        taken.over = owner
+            .firing
+            .iter()
+            .filter(|(name, firing)| is_over(name, firing))
+            .map(|(name, _)| name.clone())
+            .collect();
+        owner
+            .firing
+            .retain(|name, firing| !taken.over.contains(name) && rules.contains_key(&firing.rule));
+        taken.rows.push(row(agent, owner));
+        taken
+    }
+
+    /// Whether the edge has the word on an alert of the centre and has said nothing of it of late.
+    pub(super) fn is_silent_on(&self, found: &Transition, now_millis: i64) -> bool {
+        let owners = self.lock();
+        let Some(owner) = node(&found.labels).and_then(|node| owners.get(node)) else {
+            return false;
+        };
+        let name = fingerprint(&found.labels);
+        let ended = owner.ended.get(&name).copied().unwrap_or(i64::MIN);
+        owner.rules.contains_key(&found.rule)
+            && !owner.firing.contains_key(&name)
+            && ended < now_millis - GRACE_MILLIS
+            && found.at_millis < now_millis - GRACE_MILLIS
+    }
+
+    /// Rules that the centre took back long enough ago to know all that fires by them, by agent; they are
+    /// forgotten by it.
+    pub(super) fn take_left(&self, now_millis: i64) -> (BTreeSet<(String, String)>, Vec<Change>) {
+        let (mut left, mut rows) = (BTreeSet::new(), Vec::new());
+        for (agent, owner) in self.lock().iter_mut() {
+            let is_due = |at: i64| at < now_millis - GRACE_MILLIS;
+            let due = owner.left.iter().filter(|(_, at)| is_due(**at));
+            let due: Vec<String> = due.map(|(rule, _)| rule.clone()).collect();
+            if due.is_empty() {
+                continue;
+            }
+            for rule in due {
+                owner.left.remove(&rule);
+                owner.firing.retain(|_, firing| firing.rule != rule);
+                left.insert((agent.clone(), rule));
+            }
+            rows.push(row(agent, owner));
+        }
+        (left, rows)
+    }
+
+    /// The agents that run something.
+    pub(super) fn agents(&self) -> Vec<String> {
+        let owners = self.lock();
+        let running = owners.iter().filter(|(_, owner)| !owner.rules.is_empty());
+        running.map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// How many agents run the rules in force.
+    pub(super) fn current(&self) -> usize {
+        let version = self.in_force.borrow().rules.version.clone();
+        let owners = self.lock();
+        let runs = |owner: &&Owner| owner.version == version && !owner.rules.is_empty();
+        owners.values().filter(runs).count()
+    }
+}
+
+#[cfg(test)]
+mod tests;
