@@ -79,6 +79,9 @@ pub struct Message {
     pub title: String,
     /// When the incident was opened, in milliseconds since the Unix epoch.
     pub opened_millis: i64,
+    /// How often the incident was opened again.
+    #[serde(default)]
+    pub reopened: u32,
     /// When this was said, in milliseconds since the Unix epoch.
     pub at_millis: i64,
     /// Its alerts, firing ones first, the worst first; at most [`Message::ALERTS_MAX`].
@@ -112,6 +115,7 @@ impl Message {
             level: Level::Low,
             title: "someone tries whether you can be reached".to_owned(),
             opened_millis: now_millis,
+            reopened: 0,
             at_millis: now_millis,
             alerts: Vec::new(),
             alerts_total: 0,

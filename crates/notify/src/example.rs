@@ -42,6 +42,7 @@ pub fn message(kind: Kind, minutes: i64) -> Message {
         level: Level::Critical,
         title: "vllm is down on 3 nodes".to_owned(),
         opened_millis: OPENED_MILLIS,
+        reopened: 0,
         at_millis,
         alerts,
         alerts_total: 3,

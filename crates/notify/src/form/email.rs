@@ -88,10 +88,16 @@ impl Ids {
     /// Both follow from what is known, so that the first need not be remembered: the word that opens an
     /// incident has an id made of incident and address, every other one of the notification.
     pub(crate) fn new(notification: &Notification, domain: &str) -> Self {
-        let Message { kind, incident, .. } = &notification.message;
+        let Message {
+            kind,
+            incident,
+            reopened,
+            ..
+        } = &notification.message;
         let address = short_hash(&notification.target.address);
         let first = format!("<incident.{}.{address}@{domain}>", word(incident));
-        let own = if *kind == Kind::Trigger {
+        // A second mail of the same id is not shown: that an incident is open again is another.
+        let own = if *kind == Kind::Trigger && *reopened == 0 {
             first.clone()
         } else {
             format!("<word.{}@{domain}>", word(&notification.id))

@@ -75,6 +75,21 @@ fn an_incident_is_one_thread_of_mail() {
 }
 
 #[test]
+fn a_mail_that_an_incident_is_open_again_is_a_mail_of_its_own() {
+    let mut again = notification("n-3", Kind::Trigger);
+    again.message.reopened = 1;
+    let text = headers(&mail(&again));
+    assert!(
+        text.contains("Message-ID: <word.n-3@example.com>"),
+        "{text}"
+    );
+    assert!(
+        text.contains("References: <incident.20251127-001."),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_mail_says_it_in_text_and_in_html() {
     let text = mail(&notification("n-1", Kind::Trigger));
     for part in [

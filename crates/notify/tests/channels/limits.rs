@@ -103,6 +103,7 @@ fn message() -> impl Strategy<Value = Message> {
             level,
             title: texts.1,
             opened_millis: numbers.0,
+            reopened: 0,
             at_millis: numbers.1,
             alerts_total: alerts.len() + usize::from(numbers.2),
             alerts,
