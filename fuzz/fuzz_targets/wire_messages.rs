@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use fuzz::{Input, KIB, within};
 use libfuzzer_sys::fuzz_target;
 use wire::ingest::{self, BLOCKS_PER_BATCH_MAX, EVENT_LABELS_MAX, HELLO_LABELS_MAX};
-use wire::{Message, join, proto};
+use wire::{Message, join, proto, transition};
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
@@ -20,6 +20,9 @@ fuzz_target!(|data: &[u8]| {
                 Some(proto::sync_request::Message::Hello(hello)) => check_hello(hello),
                 Some(proto::sync_request::Message::Batch(batch)) => check_batch(batch),
                 Some(proto::sync_request::Message::Loss(loss)) => drop(wire::ingest::Loss::try_from(loss)),
+                Some(proto::sync_request::Message::RulesRun(run)) => {
+                    drop(transition::RulesRun::try_from(run));
+                }
                 Some(proto::sync_request::Message::Definitions(_)) | None => {}
             }
         }
@@ -40,7 +43,14 @@ fuzz_target!(|data: &[u8]| {
         4 => message::<proto::Event>(bytes)
             .into_iter()
             .for_each(check_event),
-        5 => drop(message::<proto::SyncResponse>(bytes)),
+        5 => {
+            let response = message::<proto::SyncResponse>(bytes);
+            if let Some(proto::sync_response::Message::Rules(rules)) =
+                response.and_then(|response| response.message)
+            {
+                drop(transition::EdgeRules::try_from(rules));
+            }
+        }
         6 => drop(message::<proto::UrgentResponse>(bytes)),
         7 => drop(message::<proto::SpooledBatch>(bytes)),
         8 => drop(message::<proto::RangeRequest>(bytes)),

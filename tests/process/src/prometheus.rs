@@ -113,7 +113,7 @@ pub struct Alertmanager {
 
 impl Alertmanager {
     /// Starts one with this configuration (YAML) and waits until it is ready; nothing when there is no
-    /// `prometheus-alertmanager` on the PATH.
+    /// `prometheus-alertmanager` on the PATH that runs.
     ///
     /// # Panics
     /// When no port can be had.
@@ -128,18 +128,22 @@ impl Alertmanager {
             "--cluster.listen-address=".to_owned(),
             format!("--web.listen-address={address}"),
         ];
-        let (folder, process) = start("prometheus-alertmanager", config, &arguments)?;
-        within(SOON, "Alertmanager to be ready", || async {
-            get(address, "/-/ready")
-                .await
-                .filter(|(code, _)| *code == 200)
-        })
-        .await;
-        Some(Self {
-            _folder: folder,
-            _process: process,
-            address,
-        })
+        let (folder, mut process) = start("prometheus-alertmanager", config, &arguments)?;
+        loop {
+            let ready = get(address, "/-/ready").await;
+            if ready.is_some_and(|(code, _)| code == 200) {
+                return Some(Self {
+                    _folder: folder,
+                    _process: process,
+                    address,
+                });
+            }
+            // Debian's wants its templates where the package has them, not only unpacked.
+            if process.ended().is_some() {
+                return None;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
     }
 }
 
