@@ -353,4 +353,52 @@ mod tests {
                 .any(|rule| rule.name == "CpuUsageHigh")
         );
     }
+
+    /// What the configuration lacks for a document, with one rule of the user's own.
+    fn missing(document: &str, rule: &str, change: fn(&mut Config)) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.yml");
+        let text = format!("groups: [{{name: g, rules: [{{alert: Own, expr: x > 1{rule}}}]}}]");
+        std::fs::write(&path, text).unwrap();
+        let mut config = Config::default();
+        config.alerting.rules = vec![folder.path().to_owned()];
+        change(&mut config);
+        let document = Document {
+            name: "d.yaml".to_owned(),
+            text: document.to_owned(),
+        };
+        Book::read(&config, &[document]).unwrap().missing
+    }
+
+    #[test]
+    fn maintain_runbooks_refuses_rules_without_a_page() {
+        let document = "documentation: {document_metrics: true, explain_thresholds: true, \
+                        maintain_runbooks: true, update_regularly: true}\n\
+                        metric_selection: {golden_signals: [latency]}\n";
+        let found = missing(document, "", |_| ());
+        assert!(
+            found
+                .iter()
+                .any(|it| it.contains("the rule Own has no runbook")),
+            "{found:?}"
+        );
+        let found = missing(document, ", runbook: 'https://wiki/own'", |_| ());
+        assert!(found.iter().all(|it| !it.contains("runbook")), "{found:?}");
+    }
+
+    #[test]
+    fn retention_of_a_document_is_held_against_the_configuration() {
+        let document = "monitoring_config: {model_name: m, metrics: [latency]}\n\
+                        data_collection: {data_collection: {sampling_rate: 1.0, \
+                        storage: time_series_db, retention: 90d}}\n";
+        let found = missing(document, "", |_| ());
+        assert!(
+            found.iter().all(|it| !it.contains("retention")),
+            "{found:?}"
+        );
+        let found = missing(document, "", |config| {
+            config.store.retention = daemon::units::HumanDuration::from_secs(30 * 86_400);
+        });
+        assert!(found.iter().any(|it| it.contains("retention")), "{found:?}");
+    }
 }

@@ -92,7 +92,7 @@ fn rules(into: &Path) -> PathBuf {
     for (name, condition, _) in RULES {
         text.push_str(&format!(
             "  - alert: {name}\n    expr: is_wrong{{what=\"{name}\"}} == 1\n    condition: {condition}\n    \
-             annotations: {{summary: '{name} at {{{{ $labels.region }}}}'}}\n"
+             runbook: https://wiki.example/{name}\n    annotations: {{summary: '{name} at {{{{ $labels.region }}}}'}}\n"
         ));
     }
     let path = into.join("rules.yml");
