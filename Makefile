@@ -93,6 +93,11 @@ bench-peers: setup-build ## The coordinator beside VictoriaMetrics and Prometheu
 	@$(in_env) cargo build --profile dist --locked -p coordinator
 	@$(in_env) $(with_cache) tools/bench-peers.sh
 
+.PHONY: bench-rules
+bench-rules: setup-build ## What ten thousand rules cost over a load of the bench kit; LOAD names one
+	@$(in_env) cargo build --release --locked -p coordinator
+	@$(in_env) $(with_cache) tools/bench-rules.sh
+
 .PHONY: demo
 demo: setup-build ## Run a whole fleet on this machine, until Ctrl-C or for DEMO_SECONDS
 	@$(in_env) cargo build --release --locked

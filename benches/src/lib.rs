@@ -4,7 +4,7 @@
 //!   `--bench store`). Each reports its throughput in samples.
 //! - [`footprint`] and its program `bench-agent` measure a whole agent beside `node_exporter`.
 //! - [`recorded`] and its program `bench-native-ingest` measure what a coordinator spends on what agents
-//!   send; `peers/` has the coordinator beside what people would take instead.
+//!   send; `peers/` has the coordinator beside what people would take instead; `rules/` has ten thousand rules on it.
 //! - [`load`] is what they work on: the pages of simulated inference nodes, the same every time.
 //! - `baselines/` keeps results with the machine and the revision they are from.
 
