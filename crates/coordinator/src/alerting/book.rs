@@ -302,7 +302,15 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         digests = fatigue
             .digest
             .iter()
-            .map(|(level, hold)| (*level, millis(*hold)))
+            .map(|(level, hold)| {
+                // What is to be acknowledged sooner is told sooner.
+                let within = plan.policy.levels.get(level).map(|it| it.response_within);
+                let within = within.filter(|within| !within.is_zero());
+                (
+                    *level,
+                    millis(within.map_or(*hold, |within| within.min(*hold))),
+                )
+            })
             .collect();
     }
     Ok(Routes {

@@ -162,6 +162,7 @@ async fn an_agent_of_a_target_that_is_too_large_settles_under_its_memory_and_sum
     );
     within(process_tests::SOON, "the sum of a page", || async {
         let sum = single(&way, "sum(flooding)", now_millis()).await;
+        eprintln!("SUM {sum:?} of {MANY}");
         (sum == Some(MANY as f64)).then_some(())
     })
     .await;
