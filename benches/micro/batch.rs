@@ -10,6 +10,7 @@ use series::Timestamp;
 /// The rounds of one minute as they come from a collector, `minute` minutes later.
 fn gathered(rounds: &[Round], labels: &Arc<[(String, String)]>, minute: i64) -> Vec<Gathered> {
     let of = |round: &Round| Gathered {
+        divisor: None,
         source: Arc::from("vllm"),
         labels: Arc::clone(labels),
         at: Timestamp::from_millis(round.at.as_millis() + minute * 60_000),

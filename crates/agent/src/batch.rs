@@ -39,6 +39,8 @@ pub struct Gathered {
     pub at: Timestamp,
     /// What was found.
     pub snapshot: Snapshot,
+    /// The part of its places by which the guard is to decide, where the source has decided by it too.
+    pub divisor: Option<usize>,
 }
 
 /// The labels of a series as it is stored: as its source says it, with those of the source and the agent.

@@ -85,7 +85,8 @@ impl Cutter {
         let now = self.clock.monotonic();
         // What is told of GPUs and of the agent itself stays whole.
         let is_spared = [GPU, OWN].contains(&&*gathered.source);
-        let divisor = if is_spared { 1 } else { self.pace.divisor() };
+        let wanted = gathered.divisor.unwrap_or_else(|| self.pace.divisor());
+        let divisor = if is_spared { 1 } else { wanted };
         self.guard.divide(divisor);
         for overflow in self.guard.apply(&mut gathered, now) {
             tracing::warn!(

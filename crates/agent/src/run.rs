@@ -403,6 +403,7 @@ async fn forward(mut scrapes: mpsc::Receiver<Scrape>, out: mpsc::Sender<Gathered
             None => {}
         }
         let gathered = Gathered {
+            divisor: scrape.divisor,
             // The labels are part of the name: one URL may be read as two targets.
             source: Arc::from(format!("{url} {}", scrape.target.labels())),
             labels: [].into(),
@@ -424,6 +425,7 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
             _ = ticks.tick() => {}
         }
         let gathered = Gathered {
+            divisor: None,
             source: Arc::from(OWN),
             labels: Arc::clone(&labels),
             at: Timestamp::from_millis(schedule.clock.wall_millis()),

@@ -166,6 +166,7 @@ impl Task {
                 self.transition(true, "reads again");
                 self.turns.said(snapshot.samples.len());
                 let gathered = Gathered {
+                    divisor: None,
                     source: Arc::from(self.name),
                     labels: Arc::clone(&self.labels),
                     at: round.at,

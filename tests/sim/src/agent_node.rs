@@ -250,6 +250,7 @@ impl AgentNode {
             snapshot.push("measured", &labels, f64::from(value));
         }
         Gathered {
+            divisor: None,
             source: Arc::from(format!("{source} {since}")),
             labels: [].into(),
             at: Timestamp::from_millis(self.clock.wall_millis()),

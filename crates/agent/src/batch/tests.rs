@@ -14,6 +14,7 @@ fn gathered(source: &str, at: i64, samples: &[(&str, f64)]) -> Gathered {
         snapshot.push(name, &[], *value);
     }
     Gathered {
+        divisor: None,
         source: source.into(),
         labels: [("job".to_owned(), "host".to_owned())].into(),
         at: Timestamp::from_millis(at),
@@ -94,6 +95,7 @@ fn a_target_cannot_speak_for_another_node() {
     let mut snapshot = Snapshot::default();
     snapshot.push("up", &[("node", "other"), ("job", "mine")], 1.0);
     batcher.push(Gathered {
+        divisor: None,
         snapshot,
         ..gathered("target", 1, &[])
     });

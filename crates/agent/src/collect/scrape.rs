@@ -59,6 +59,9 @@ pub struct Scrape {
     pub snapshot: Snapshot,
     /// The lines of the page that were refused.
     pub refusals: Refusals,
+    /// The part of the guard's places by which series of the page were remembered, where that was said. The guard has to
+    /// decide by the same: of a series that it lets through and that is not remembered nobody would say that it ended.
+    pub divisor: Option<usize>,
     /// Why there is no page, when there is none. A target that was taken out of the list has no
     /// failure, only stale markers.
     pub failure: Option<Error>,

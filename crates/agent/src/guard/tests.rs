@@ -32,6 +32,7 @@ impl Rig {
     /// What comes out of a page, as text and value.
     fn page(&mut self, snapshot: Snapshot) -> Vec<(String, f64)> {
         let mut gathered = Gathered {
+            divisor: None,
             source: "http://t/metrics {job=\"t\"}".into(),
             labels: [].into(),
             at: Timestamp::from_millis(0),

@@ -182,6 +182,7 @@ async fn the_tap_gives_series_as_they_are_stored() {
     snapshot.push("t", &[("node", "other"), ("x", "y")], 2.0);
     snapshot.push("u", &[], 2.0);
     let gathered = Gathered {
+        divisor: None,
         source: Arc::from("test"),
         labels: [("job".to_owned(), "test".to_owned())].into(),
         at: Timestamp::from_millis(7),

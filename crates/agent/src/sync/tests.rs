@@ -223,6 +223,7 @@ fn record(series: &str) -> Record {
     let mut snapshot = series::Snapshot::default();
     snapshot.push(series, &[], 1.0);
     batcher.push(Gathered {
+        divisor: None,
         source: Arc::from("test"),
         labels: [].into(),
         at: series::Timestamp::from_millis(1000),

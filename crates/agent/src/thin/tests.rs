@@ -18,6 +18,7 @@ fn record(start: i64, rows: &[Vec<(&str, MetricKind, f64)>]) -> Record {
             snapshot.push(name, &[], *value);
         }
         batcher.push(Gathered {
+            divisor: None,
             source: "test".into(),
             labels: [("job".to_owned(), "test".to_owned())].into(),
             at: Timestamp::from_millis(at),

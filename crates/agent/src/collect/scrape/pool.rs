@@ -283,9 +283,11 @@ impl Task {
             // change what the target is known to have said.
             match self.out.try_reserve() {
                 Ok(permit) => {
-                    let bounds = self.bounds.divided(self.turns.divisor());
+                    let divisor = self.turns.divisor();
+                    let bounds = self.bounds.divided(divisor);
                     self.scraper.know_at_most(bounds.series_per_metric_max);
-                    let scrape = self.scraper.read(answer);
+                    let mut scrape = self.scraper.read(answer);
+                    scrape.divisor = Some(divisor);
                     self.stats.delivered(scrape.snapshot.samples.len());
                     self.turns.said(scrape.snapshot.samples.len());
                     log_refusals(&scrape);

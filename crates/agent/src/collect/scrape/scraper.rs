@@ -119,6 +119,7 @@ impl Scraper {
             duration,
             snapshot: taken.snapshot,
             refusals: taken.refusals,
+            divisor: None,
             failure,
         }
     }
@@ -166,6 +167,7 @@ impl Scraper {
             duration: Duration::ZERO,
             snapshot,
             refusals: Refusals::default(),
+            divisor: None,
             failure: None,
         })
     }

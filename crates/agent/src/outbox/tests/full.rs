@@ -31,6 +31,7 @@ fn minutes(range: std::ops::Range<i64>) -> Vec<Record> {
                 snapshot.push(&name, &[], f64::from(i32::try_from(value).unwrap()));
             }
             batcher.push(Gathered {
+                divisor: None,
                 source: "test".into(),
                 labels: [].into(),
                 at: Timestamp::from_millis(minute * 60_000 + row * 5_000),
