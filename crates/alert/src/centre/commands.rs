@@ -6,9 +6,7 @@ use spec::Channel;
 use super::rows::Key;
 use super::{Centre, SILENCES_MAX};
 use crate::silence::{Condition, ConditionError, Conditions};
-use crate::{
-    Acknowledgement, Held, Incident, Kind, Message, Said, Silence, Standing, Target, Verdict,
-};
+use crate::{Acknowledgement, Incident, Kind, Message, Said, Silence, Standing, Target, Verdict};
 
 /// Something a person wants done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -454,32 +452,5 @@ impl Centre {
         };
         self.queue(id.clone(), target, message, now_millis);
         id
-    }
-
-    /// Gives an alert that is told to nobody by policy an incident all the same.
-    ///
-    /// # Errors
-    /// When there is no such alert, it does not fire, or it has an incident.
-    pub fn open_by_hand(
-        &mut self,
-        fingerprint: &str,
-        now_millis: i64,
-    ) -> Result<String, CommandError> {
-        let alert = self.alerts.get(fingerprint);
-        let free = alert.is_some_and(|alert| {
-            alert.firing
-                && alert.incident.is_none()
-                && matches!(alert.held, Some(Held::Policy | Held::Hand))
-        });
-        if !free {
-            return Err(CommandError::Unknown {
-                what: "alert without incident",
-                id: fingerprint.to_owned(),
-            });
-        }
-        let id = self.open(fingerprint, now_millis);
-        self.enter(fingerprint, &id, "hand", now_millis);
-        self.tick(now_millis);
-        Ok(id)
     }
 }

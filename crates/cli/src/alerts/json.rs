@@ -121,7 +121,6 @@ pub(super) fn group(group: &proto::RuleGroup) -> Value {
             "error": text(&rule.error),
             "pending": rule.pending,
             "firing": rule.firing,
-            "evaluation_seconds": rule.evaluation_seconds,
         })
     });
     json!({

@@ -115,7 +115,6 @@ fn write_rule<'a>(
         if !rule.error.is_empty() {
             json.key("lastError").string(&rule.error);
         }
-        json.key("evaluationTime").number(rule.evaluation_seconds);
         json.key("lastEvaluation").time(group.evaluated_millis);
         json.key("type").string(&rule.kind);
     });

@@ -401,8 +401,6 @@ pub struct Rule {
     pub pending: u32,
     #[prost(uint32, tag = "12")]
     pub firing: u32,
-    #[prost(double, tag = "13")]
-    pub evaluation_seconds: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAlertsRequest {
