@@ -9,7 +9,7 @@ mod source;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use series::{Labels, LabelsBuilder, LabelsError, Snapshot, Timestamp};
+use series::{Labels, LabelsBuilder, LabelsError, Sample, Snapshot, Timestamp};
 use spool::hull;
 use wire::Message;
 use wire::proto::{SpooledBatch, SpooledBlock};
@@ -39,6 +39,8 @@ pub struct Gathered {
     pub at: Timestamp,
     /// What was found.
     pub snapshot: Snapshot,
+    /// Samples that the guard may only sum: of series whose end nobody will tell.
+    pub passing: Vec<Sample>,
     /// The part of its places by which the guard is to decide, where the source has decided by it too.
     pub divisor: Option<usize>,
 }

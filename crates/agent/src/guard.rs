@@ -6,7 +6,8 @@
 //! gets what is right; buckets keep their `le`, so quantiles over sums do too.
 //!
 //! **Who stays.** Series that were there first keep their place while they live; a place is free again
-//! when its series was missing in some pages. When a target is over its bound as a whole, each metric
+//! when its series was missing in some pages. Only a series whose end will be told gets one: see
+//! [`Gathered::passing`]. When a target is over its bound as a whole, each metric
 //! gets the same share and small metrics stay whole. A page whose series are all stale (the target did
 //! not answer) costs nobody a place.
 //!
@@ -150,7 +151,7 @@ impl Guard {
         let before = target.members();
         let room = MEMBERS_MAX.saturating_sub(self.members - before);
         let bounds = self.bounds.divided(self.divisor);
-        let left_out = target.apply(&mut gathered.snapshot, bounds, room);
+        let left_out = target.apply(gathered, bounds, room);
         self.members = self.members - before + target.members();
         self.stats.note(&gathered.source, target, left_out);
         target.overflows()
@@ -264,5 +265,7 @@ impl GuardStats {
     }
 }
 
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod tests;

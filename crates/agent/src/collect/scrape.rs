@@ -27,7 +27,7 @@ pub mod text;
 use std::sync::Arc;
 use std::time::Duration;
 
-use series::{Snapshot, Timestamp};
+use series::{Sample, Snapshot, Timestamp};
 
 pub use fetch::Error;
 pub use pool::{PoolConfig, ScrapePool};
@@ -57,10 +57,13 @@ pub struct Scrape {
     /// Families and samples, target labels merged in, stale markers and the target's own
     /// [`REPORT_NAMES`] included.
     pub snapshot: Snapshot,
+    /// Samples of series beyond what [`Scraper::know_at_most`] allows. They are not remembered, so nobody will say
+    /// that they ended: the guard may only sum them.
+    pub passing: Vec<Sample>,
     /// The lines of the page that were refused.
     pub refusals: Refusals,
-    /// The part of the guard's places by which series of the page were remembered, where that was said. The guard has to
-    /// decide by the same: of a series that it lets through and that is not remembered nobody would say that it ended.
+    /// The part of the guard's places by which series of the page were remembered, where that was said. The guard
+    /// decides by the same, or places stay empty.
     pub divisor: Option<usize>,
     /// Why there is no page, when there is none. A target that was taken out of the list has no
     /// failure, only stale markers.

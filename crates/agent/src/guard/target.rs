@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use series::labels::METRIC_NAME;
-use series::{Family, Labels, LabelsBuilder, STALE_NAN, Sample, Snapshot, is_stale};
+use series::{Family, Labels, LabelsBuilder, STALE_NAN, Sample, is_stale};
 
 use super::sums::{Sum, share};
 use super::{Bounds, FOLDED, LeftOut, Overflow, WORST_MAX};
-use crate::batch::family_of;
+use crate::batch::{Gathered, family_of};
 use crate::collect::scrape::REPORT_NAMES;
 
 /// Sums of one target at most: metrics, and for histograms their bounds. It is what a target may say
@@ -91,6 +91,25 @@ struct Turn {
     ended: Vec<Sample>,
 }
 
+impl Turn {
+    /// Counts what is left out, and ends a series that had a place and has none now.
+    fn note(&mut self, fate: Fate, sample: &Sample, was_placed: bool) {
+        match fate {
+            Fate::Own => return,
+            Fate::Folded => {}
+            Fate::NoSum => self.left_out.no_sum += 1,
+            Fate::NoRoom => self.left_out.no_room += 1,
+        }
+        if was_placed && sample.at.is_none() {
+            self.ended.push(Sample {
+                labels: sample.labels.clone(),
+                value: STALE_NAN,
+                at: None,
+            });
+        }
+    }
+}
+
 /// One target.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -151,11 +170,13 @@ impl Target {
     /// Folds what is beyond `bounds`; at most `members_max` counters are remembered.
     pub(super) fn apply(
         &mut self,
-        snapshot: &mut Snapshot,
+        gathered: &mut Gathered,
         bounds: Bounds,
         members_max: usize,
     ) -> LeftOut {
         self.turn += 1;
+        let snapshot = &mut gathered.snapshot;
+        let passing = std::mem::take(&mut gathered.passing);
         let mut samples = std::mem::take(&mut snapshot.samples);
         // What the scraper itself says of the target stays, and bears the target's own labels.
         let is_report = |it: &&Sample| REPORT_NAMES.contains(&it.labels.metric_name());
@@ -163,9 +184,12 @@ impl Target {
         let reports = samples.split_off(samples.len() - reports.min(REPORT_NAMES.len()));
         let own = reports.first().map(|it| it.labels.clone());
         let own = own.unwrap_or_default();
-        self.count(&samples, &snapshot.families);
-        let mut turn = self.begin(&samples, bounds, members_max);
+        self.count(samples.iter().chain(&passing), &snapshot.families);
+        let mut turn = self.begin(bounds, members_max);
         samples.retain(|sample| self.take(sample, &own, &mut turn));
+        for sample in &passing {
+            self.pass(sample, &own, &mut turn);
+        }
         samples.append(&mut turn.ended);
         self.say(&mut samples);
         samples.extend(reports);
@@ -178,11 +202,11 @@ impl Target {
     }
 
     /// Counts the series of each metric on this page.
-    fn count(&mut self, samples: &[Sample], families: &[Family]) {
+    fn count<'s>(&mut self, samples: impl Iterator<Item = &'s Sample>, families: &[Family]) {
         for metric in self.metrics.values_mut() {
             (metric.series, metric.folded) = (0, 0);
         }
-        for sample in samples.iter().filter(|sample| !is_stale(sample.value)) {
+        for sample in samples.filter(|sample| !is_stale(sample.value)) {
             let name = sample.labels.metric_name();
             let metric = self.metrics.entry(self.hasher.hash_one(name));
             let metric = metric.or_insert_with(|| Metric {
@@ -198,10 +222,10 @@ impl Target {
         }
     }
 
-    fn begin(&mut self, samples: &[Sample], bounds: Bounds, members_max: usize) -> Turn {
-        let is_page = samples.iter().any(|sample| !is_stale(sample.value));
+    fn begin(&mut self, bounds: Bounds, members_max: usize) -> Turn {
+        let series: usize = self.metrics.values().map(|metric| metric.series).sum();
         let mut old = None;
-        if is_page {
+        if series > 0 {
             self.page += 1;
             let before = self.bounds.replace(bounds);
             if before.is_some_and(|before| before != bounds) {
@@ -213,7 +237,7 @@ impl Target {
             }
         }
         let mut per_metric = bounds.series_per_metric_max;
-        if samples.len() > bounds.series_per_target_max {
+        if series > bounds.series_per_target_max {
             let counts = self.metrics.values().map(|it| it.series.min(per_metric));
             let fair = share(counts.collect(), bounds.series_per_target_max);
             per_metric = per_metric.min(fair.max(1));
@@ -237,20 +261,27 @@ impl Target {
             return was_placed || self.places.contains_key(&key);
         }
         let fate = self.fate(key, sample, own, was_placed, turn);
-        match fate {
-            Fate::Own => return true,
-            Fate::Folded => {}
-            Fate::NoSum => turn.left_out.no_sum += 1,
-            Fate::NoRoom => turn.left_out.no_room += 1,
+        turn.note(fate, sample, was_placed);
+        fate == Fate::Own
+    }
+
+    /// Sums a sample of a series that may have no place. If it has one, it loses it.
+    fn pass(&mut self, sample: &Sample, own: &Labels, turn: &mut Turn) {
+        let key = self.hasher.hash_one(&sample.labels);
+        let mut was_placed = turn.old.as_ref().is_some_and(|old| old.contains_key(&key));
+        let metric_key = self.hasher.hash_one(sample.labels.metric_name());
+        // It was made when the page was counted.
+        let Some(metric) = self.metrics.get_mut(&metric_key) else {
+            return;
+        };
+        metric.folded += 1;
+        if self.places.remove(&key).is_some() {
+            metric.placed -= 1;
+            was_placed = true;
         }
-        if was_placed && sample.at.is_none() {
-            turn.ended.push(Sample {
-                labels: sample.labels.clone(),
-                value: STALE_NAN,
-                at: None,
-            });
-        }
-        false
+        let from = was_placed.then_some(sample.value);
+        let fate = self.sum(key, metric_key, sample, own, from, turn.members_max);
+        turn.note(fate, sample, was_placed);
     }
 
     fn fate(

@@ -33,6 +33,7 @@ impl Rig {
     fn page(&mut self, snapshot: Snapshot) -> Vec<(String, f64)> {
         let mut gathered = Gathered {
             divisor: None,
+            passing: Vec::new(),
             source: "http://t/metrics {job=\"t\"}".into(),
             labels: [].into(),
             at: Timestamp::from_millis(0),

@@ -136,12 +136,9 @@ async fn an_agent_of_a_target_that_is_too_large_settles_under_its_memory_and_sum
         .route("/metrics", get(renames))
         .with_state(Arc::default());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    // Without rules: with them this agent, at its lowest level, leaves the sum of such a target too high by one set of
-    // places for minutes. Why is not known yet.
     let config = format!(
         "collect_interval = \"1s\"\nsync_interval = \"1s\"\nscrape = [\"http://{target}/metrics\"]\n\
-         {NO_COLLECTORS}[budget]\ncpu = 0.0\nbytes_per_minute = \"0B\"\nmemory = \"{MEMORY_MAX_MIB}MiB\"\n\
-         [rules]\nenabled = false\n"
+         {NO_COLLECTORS}[budget]\ncpu = 0.0\nbytes_per_minute = \"0B\"\nmemory = \"{MEMORY_MAX_MIB}MiB\"\n"
     );
     let agent = Agent::start("flooded", &coordinator.url(), &config);
     let began = Instant::now();

@@ -8,14 +8,15 @@
 //!
 //! Of one metric so many series are known as the guard gives places, and those that were there first, as
 //! there. The others *pass*: their labels are built anew on each page, for the guard to fold, and let go.
-//! They get no stale markers, since nobody has heard of them.
+//! The guard is told which they are and gives them no place, so whatever has a place is known here and
+//! gets its stale marker when it ends.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use series::{Labels, STALE_NAN, Sample, Timestamp};
+use series::{Labels, STALE_NAN, Sample, Timestamp, is_stale};
 
 use super::target::Target;
 use super::text::line::{self, Piece};
@@ -103,6 +104,7 @@ impl SeriesCache {
             before: NO_LINE,
             foreseen: NO_LINE,
             samples: Vec::with_capacity(expected + super::REPORT_NAMES.len()),
+            passing: Vec::new(),
             lines_seen: 0,
             series_seen: 0,
             series_added: 0,
@@ -111,14 +113,15 @@ impl SeriesCache {
         }
     }
 
-    /// Knows at most so many series of one metric, from the end of the next page on.
+    /// Knows at most so many series of one metric from now on; those that are too many are forgotten at the next
+    /// [`SeriesCache::forget_surplus`].
     pub fn know_at_most(&mut self, of_metric: usize) {
         self.of_metric_max = of_metric;
     }
 
-    /// Forgets the series that are too many. They were said on this page, so the guard has just decided on each
-    /// of them too, and ends those that it no longer lets through.
-    fn forget_surplus(&mut self) {
+    /// Forgets the series that are too many after a page that is given on. They were said on it, and pass from here
+    /// on: the guard ends those that it had let through.
+    pub(super) fn forget_surplus(&mut self, page: &mut RoundEnd) {
         let of_metric = self.of_metric_max;
         if self.of_metric.values().all(|known| *known <= of_metric) {
             return;
@@ -133,6 +136,10 @@ impl SeriesCache {
             |_| true,
             |_| {},
         );
+        // Stale markers are of series that were swept.
+        let is_over =
+            |it: &mut Sample| !is_stale(it.value) && !self.by_labels.contains_key(&it.labels);
+        page.passing.extend(page.samples.extract_if(.., is_over));
     }
 
     /// Forgets everything and returns a stale marker for each series that should have one.
@@ -243,6 +250,7 @@ pub(super) struct Round<'c> {
     /// The line that was foreseen and found.
     foreseen: u32,
     samples: Vec<Sample>,
+    passing: Vec<Sample>,
     lines_seen: usize,
     series_seen: usize,
     series_added: usize,
@@ -258,9 +266,11 @@ enum Found {
 
 /// What a page came to.
 pub(super) struct RoundEnd {
-    /// Its samples, then the stale markers.
+    /// Its samples of known series, then the stale markers.
     pub(super) samples: Vec<Sample>,
-    /// How many of them are not stale markers.
+    /// Its samples of series that pass.
+    pub(super) passing: Vec<Sample>,
+    /// How many samples there are, stale markers left out.
     pub(super) kept: usize,
     /// How many series were not there the last time.
     pub(super) series_added: usize,
@@ -269,16 +279,16 @@ pub(super) struct RoundEnd {
 impl Round<'_> {
     /// Ends the page.
     pub(super) fn end(mut self) -> RoundEnd {
-        let kept = self.samples.len();
+        let known = self.samples.len();
         let cache = &mut *self.cache;
-        cache.said = kept;
+        cache.said = known;
         if self.lines_seen < cache.lines.len() || self.series_seen < cache.series.len() {
             cache.sweep(&mut self.samples);
         }
-        cache.forget_surplus();
         RoundEnd {
+            kept: known + self.passing.len(),
             samples: self.samples,
-            kept,
+            passing: self.passing,
             series_added: self.series_added,
         }
     }
@@ -330,7 +340,7 @@ impl Round<'_> {
         {
             return Err(Reason::Duplicate);
         }
-        self.samples.push(Sample { labels, value, at });
+        self.passing.push(Sample { labels, value, at });
         Ok(())
     }
 

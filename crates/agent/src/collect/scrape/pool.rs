@@ -288,8 +288,9 @@ impl Task {
                     self.scraper.know_at_most(bounds.series_per_metric_max);
                     let mut scrape = self.scraper.read(answer);
                     scrape.divisor = Some(divisor);
-                    self.stats.delivered(scrape.snapshot.samples.len());
-                    self.turns.said(scrape.snapshot.samples.len());
+                    let samples = scrape.snapshot.samples.len() + scrape.passing.len();
+                    self.stats.delivered(samples);
+                    self.turns.said(samples);
                     log_refusals(&scrape);
                     permit.send(scrape);
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::clock::SharedClock;
-use series::{STALE_NAN, Sample, Snapshot, Timestamp};
+use series::{STALE_NAN, Sample, Snapshot, Timestamp, is_stale};
 
 use super::cache::SeriesCache;
 use super::fetch::{Error, Fetched, Fetcher};
@@ -93,15 +93,18 @@ impl Scraper {
             Err(error) => Some(error),
         };
         if failure.is_some() {
-            // A page that turned out not to be one may have ended series by its silence: what
-            // follows the kept samples are their markers.
-            let mut samples = taken.snapshot.samples.split_off(taken.kept);
+            // A page that turned out not to be one may have ended series by its silence.
+            let mut samples = taken.snapshot.samples;
+            samples.retain(|sample| is_stale(sample.value));
             samples.append(&mut self.cache.end_all());
-            taken.snapshot = Snapshot {
-                samples,
-                ..Snapshot::default()
+            taken = Taken {
+                snapshot: Snapshot {
+                    samples,
+                    ..Snapshot::default()
+                },
+                refusals: taken.refusals,
+                ..Taken::default()
             };
-            (taken.scraped, taken.kept, taken.added) = (0, 0, 0);
         }
         self.stats.scraped(failure.as_ref().map(Error::reason));
         let report = [
@@ -118,6 +121,7 @@ impl Scraper {
             at,
             duration,
             snapshot: taken.snapshot,
+            passing: taken.passing,
             refusals: taken.refusals,
             divisor: None,
             failure,
@@ -129,24 +133,27 @@ impl Scraper {
         let Fetched { format, body } = fetched;
         let mut round = self.cache.begin(&self.target);
         let mut read = text::read_page(body, *format, &self.limits, &mut round);
-        let end = round.end();
+        let mut end = round.end();
+        self.stats.page(body.len(), read.refusals.count);
+        let url = || self.target.shown_url();
+        let failure = if !read.complete {
+            Some(Error::CutShort { url: url() })
+        } else if read.samples == 0 && read.refusals.count > 0 {
+            Some(Error::NotMetrics { url: url() })
+        } else {
+            self.cache.forget_surplus(&mut end);
+            None
+        };
         let snapshot = &mut taken.snapshot;
         snapshot.families = std::mem::take(&mut read.families);
         snapshot.samples = end.samples;
         read.count_label_refusals(snapshot);
+        taken.passing = end.passing;
         taken.scraped = read.samples;
         taken.kept = end.kept;
         taken.added = end.series_added;
         taken.refusals = read.refusals;
-        self.stats.page(body.len(), taken.refusals.count);
-        let url = || self.target.shown_url();
-        if !read.complete {
-            return Some(Error::CutShort { url: url() });
-        }
-        if read.samples == 0 && taken.refusals.count > 0 {
-            return Some(Error::NotMetrics { url: url() });
-        }
-        None
+        failure
     }
 
     /// What is left to say of a target that is no longer to be read: stale markers for all its
@@ -166,6 +173,7 @@ impl Scraper {
             at,
             duration: Duration::ZERO,
             snapshot,
+            passing: Vec::new(),
             refusals: Refusals::default(),
             divisor: None,
             failure: None,
@@ -193,6 +201,7 @@ impl Scraper {
 #[derive(Default)]
 struct Taken {
     snapshot: Snapshot,
+    passing: Vec<Sample>,
     refusals: Refusals,
     scraped: usize,
     kept: usize,
