@@ -46,6 +46,23 @@ pub enum Kind {
     Test,
 }
 
+impl Kind {
+    /// The word for it, in payloads and listings.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Update => "update",
+            Self::Remind => "remind",
+            Self::Escalate { .. } => "escalate",
+            Self::Acknowledge { .. } => "acknowledge",
+            Self::Resolve => "resolve",
+            Self::Digest { .. } => "digest",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// One alert in a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertLine {

@@ -90,6 +90,7 @@ impl Default for Timing {
         const MINUTE: i64 = 60 * SECOND;
         Self {
             wait: BTreeMap::from([
+                (Level::Critical, 0),
                 (Level::High, 5 * SECOND),
                 (Level::Medium, 30 * SECOND),
                 (Level::Low, 30 * SECOND),

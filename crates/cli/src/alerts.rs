@@ -350,6 +350,7 @@ fn rules_table(groups: &[proto::RuleGroup]) -> String {
         "HEALTH",
         ">PENDING",
         ">FIRING",
+        ">AGENTS",
         "EXPRESSION",
     ]);
     for group in groups {
@@ -358,6 +359,12 @@ fn rules_table(groups: &[proto::RuleGroup]) -> String {
                 "" => rule.health.clone(),
                 error => format!("{}: {error}", rule.health),
             };
+            // The others it is evaluated for by the coordinator.
+            let agents = if rule.edge {
+                rule.agents.to_string()
+            } else {
+                NOTHING.to_owned()
+            };
             table.add_row([
                 line(&group.name),
                 line(&rule.name),
@@ -365,6 +372,7 @@ fn rules_table(groups: &[proto::RuleGroup]) -> String {
                 line(&health),
                 rule.pending.to_string(),
                 rule.firing.to_string(),
+                agents,
                 line(&rule.expression),
             ]);
         }

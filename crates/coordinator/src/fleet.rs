@@ -206,6 +206,14 @@ impl Fleet {
         self.lock().nodes.keys().cloned().collect()
     }
 
+    /// How far the clock of a connected agent is off ours at most, ahead or behind.
+    pub(crate) fn clock_offset(&self) -> Duration {
+        let state = self.lock();
+        let connected = state.nodes.values().filter(|node| node.stream.is_some());
+        let offsets = connected.map(|node| node.kept.clock_offset_millis.unsigned_abs());
+        Duration::from_millis(offsets.max().unwrap_or(0))
+    }
+
     pub(crate) fn list(&self) -> Vec<proto::Node> {
         let state = self.lock();
         state

@@ -8,6 +8,7 @@ use daemon::metrics::{
 use store::Store;
 
 use crate::access::Refusal;
+use crate::fleet::Fleet;
 use crate::join::{Denied, Way};
 use crate::losses;
 use crate::net::Limit;
@@ -294,6 +295,22 @@ impl Metrics {
     pub fn lost(&self, reason: &str) -> &Counter {
         let at = losses::REASONS.iter().position(|known| *known == reason);
         &self.lost[at.unwrap_or(0)]
+    }
+
+    /// Tells what the fleet says of itself.
+    pub fn watch_fleet(&self, fleet: &Fleet) {
+        let fleet = fleet.clone();
+        self.registry.collector(move || {
+            let offset = fleet.clock_offset();
+            vec![
+                MetricFamily::new(
+                    "vedette_coordinator_clock_offset_seconds",
+                    "How far the clock of a connected agent is off ours at most, ahead or behind.",
+                    MetricKind::Gauge,
+                )
+                .with(&[], offset.as_secs_f64()),
+            ]
+        });
     }
 
     /// Adds what the store knows of itself.

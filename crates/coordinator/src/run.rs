@@ -173,6 +173,7 @@ pub async fn start(
     let events = Events::new(Arc::clone(&store));
     let families = Families::open(Arc::clone(&store))?;
     let fleet = Fleet::open(Arc::clone(&store), events.clone(), Arc::clone(&clock))?;
+    metrics.watch_fleet(&fleet);
     let full = Arc::new(Notify::new());
     let writer = Writer::start(
         Arc::clone(&store),

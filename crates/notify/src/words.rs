@@ -132,7 +132,7 @@ impl Words {
             })
             .collect();
         Self {
-            kind: kind(&message.kind),
+            kind: message.kind.as_str(),
             headline: format!("{badge} {}{title}", prefix(&message.kind)),
             badge,
             lead: lead(message),
@@ -259,21 +259,6 @@ fn number(value: f64) -> String {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         text
-    }
-}
-
-/// The word of a kind.
-#[must_use]
-pub(crate) fn kind(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Trigger => "trigger",
-        Kind::Update => "update",
-        Kind::Remind => "remind",
-        Kind::Escalate { .. } => "escalate",
-        Kind::Acknowledge { .. } => "acknowledge",
-        Kind::Resolve => "resolve",
-        Kind::Digest { .. } => "digest",
-        Kind::Test => "test",
     }
 }
 

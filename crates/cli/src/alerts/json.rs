@@ -121,6 +121,8 @@ pub(super) fn group(group: &proto::RuleGroup) -> Value {
             "error": text(&rule.error),
             "pending": rule.pending,
             "firing": rule.firing,
+            "edge": rule.edge,
+            "agents": rule.agents,
         })
     });
     json!({

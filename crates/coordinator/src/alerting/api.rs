@@ -91,8 +91,14 @@ impl AlertService for AlertApi {
         _: Request<proto::ListRulesRequest>,
     ) -> Result<Response<proto::ListRulesResponse>, Status> {
         let slots = self.office.rules.slots();
+        let agents = self.office.outposts.edge.runners();
         // A group is locked while it is evaluated.
-        let list = move || slots.iter().map(|slot| show::group(slot)).collect();
+        let list = move || {
+            let groups = slots.iter().map(|slot| show::group(slot));
+            groups
+                .map(|group| show::with_agents(group, &agents))
+                .collect()
+        };
         let groups = tokio::task::spawn_blocking(list)
             .await
             .map_err(|_source| Status::internal("the listing panicked"))?;

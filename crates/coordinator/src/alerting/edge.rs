@@ -326,6 +326,22 @@ impl Edge {
         let runs = |owner: &&Owner| owner.version == version && !owner.rules.is_empty();
         owners.values().filter(runs).count()
     }
+
+    /// The rules that agents may run, each as `group/rule`, with how many of them do.
+    pub(super) fn runners(&self) -> BTreeMap<String, u32> {
+        let in_force = Arc::clone(&self.in_force.borrow());
+        let mut runners: BTreeMap<String, u32> = in_force
+            .paths
+            .iter()
+            .map(|path| (path.clone(), 0))
+            .collect();
+        for rule in self.lock().values().flat_map(|owner| owner.rules.keys()) {
+            if let Some(agents) = runners.get_mut(rule) {
+                *agents += 1;
+            }
+        }
+        runners
+    }
 }
 
 #[cfg(test)]

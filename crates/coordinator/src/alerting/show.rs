@@ -1,8 +1,10 @@
 //! What is known of alerts, in the words of the contract.
 
+use std::collections::BTreeMap;
+
 use alert::centre::Record;
 use alert::rules::{Kind as RuleKind, Rule};
-use alert::{Alert, Centre, Held, Incident, Kind, Notification, Silence, State, Status, Verdict};
+use alert::{Alert, Centre, Held, Incident, Notification, Silence, State, Status, Verdict};
 use wire::proto;
 
 use super::rules::{Slot, lock};
@@ -110,20 +112,6 @@ pub(super) fn alerts_of(centre: &Centre, incident: &Incident) -> Vec<proto::Aler
         .collect()
 }
 
-/// The word of a kind.
-pub(super) fn kind(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Trigger => "trigger",
-        Kind::Update => "update",
-        Kind::Remind => "remind",
-        Kind::Escalate { .. } => "escalate",
-        Kind::Acknowledge { .. } => "acknowledge",
-        Kind::Resolve => "resolve",
-        Kind::Digest { .. } => "digest",
-        Kind::Test => "test",
-    }
-}
-
 pub(super) fn notification(it: &Notification) -> proto::Notification {
     let (status, reason, provider_id, ended) = match &it.status {
         Status::Queued => ("queued", String::new(), String::new(), 0),
@@ -142,7 +130,7 @@ pub(super) fn notification(it: &Notification) -> proto::Notification {
         id: it.id.clone(),
         channel: it.target.channel.as_str().to_owned(),
         address: it.target.address.clone(),
-        kind: kind(&it.message.kind).to_owned(),
+        kind: it.message.kind.as_str().to_owned(),
         status: status.to_owned(),
         reason,
         provider_id,
@@ -213,6 +201,18 @@ pub(super) fn group(slot: &Slot) -> proto::RuleGroup {
         evaluated_millis: last.at_millis,
         evaluation_seconds: last.took.as_secs_f64(),
     }
+}
+
+/// The group with how many agents run each of its rules.
+pub(super) fn with_agents(
+    mut group: proto::RuleGroup,
+    agents: &BTreeMap<String, u32>,
+) -> proto::RuleGroup {
+    for rule in &mut group.rules {
+        let run = agents.get(&format!("{}/{}", group.name, rule.name));
+        (rule.edge, rule.agents) = (run.is_some(), run.copied().unwrap_or(0));
+    }
+    group
 }
 
 fn rule(rule: &Rule) -> proto::Rule {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use alert::Timing;
 use daemon::units::HumanDuration;
 use serde::{Deserialize, Serialize};
-use spec::Channel;
+use spec::{Channel, Level};
 
 use super::ConfigError;
 
@@ -32,6 +32,12 @@ pub struct AlertingConfig {
     pub addresses: BTreeMap<Channel, Vec<String>>,
     /// Who is told when someone cannot be reached, in this order: `CHANNEL:ADDRESS`.
     pub fallback: Vec<String>,
+    /// How long more alerts are waited for before the first word of an incident.
+    pub group_wait: GroupWait,
+    /// How long after its end an incident is opened again when it fires again.
+    pub reopen_within: HumanDuration,
+    /// How long after the last word it is said again that an incident is not over.
+    pub repeat_interval: HumanDuration,
     /// How long an acknowledgement holds that says nothing else.
     pub acknowledged: HumanDuration,
     /// Least time between two words on one incident that only say more.
@@ -52,6 +58,31 @@ pub struct AlertingConfig {
     pub retention: HumanDuration,
 }
 
+/// A wait for each level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupWait {
+    /// The worst.
+    pub critical: HumanDuration,
+    /// Below it.
+    pub high: HumanDuration,
+    /// Where nobody is woken.
+    pub medium: HumanDuration,
+    /// The least.
+    pub low: HumanDuration,
+}
+
+impl Default for GroupWait {
+    fn default() -> Self {
+        Self {
+            critical: HumanDuration::from_secs(0),
+            high: HumanDuration::from_secs(5),
+            medium: HumanDuration::from_secs(30),
+            low: HumanDuration::from_secs(30),
+        }
+    }
+}
+
 impl Default for AlertingConfig {
     fn default() -> Self {
         Self {
@@ -64,6 +95,9 @@ impl Default for AlertingConfig {
             external_url: String::new(),
             addresses: BTreeMap::new(),
             fallback: Vec::new(),
+            group_wait: GroupWait::default(),
+            reopen_within: HumanDuration::from_secs(600),
+            repeat_interval: HumanDuration::from_secs(4 * 3600),
             acknowledged: HumanDuration::from_secs(3600),
             update_interval: HumanDuration::from_secs(300),
             resolve_after: HumanDuration::from_secs(60),
@@ -88,6 +122,7 @@ impl AlertingConfig {
         for (path, length) in [
             ("alerting.interval", self.interval),
             ("alerting.acknowledged", self.acknowledged),
+            ("alerting.repeat_interval", self.repeat_interval),
             ("alerting.update_interval", self.update_interval),
             ("alerting.give_up_after", self.give_up_after),
             ("alerting.heartbeat_interval", self.heartbeat_interval),
@@ -103,7 +138,17 @@ impl AlertingConfig {
     #[must_use]
     pub fn timing(&self) -> Timing {
         let millis = |length: HumanDuration| series::time::duration_millis(length.as_duration());
+        let wait = &self.group_wait;
+        let wait = [
+            (Level::Critical, wait.critical),
+            (Level::High, wait.high),
+            (Level::Medium, wait.medium),
+            (Level::Low, wait.low),
+        ];
         Timing {
+            wait: wait.map(|(level, it)| (level, millis(it))).into(),
+            reopen: millis(self.reopen_within),
+            repeat: millis(self.repeat_interval),
             acknowledged: millis(self.acknowledged),
             update: millis(self.update_interval),
             resolve: millis(self.resolve_after),
@@ -112,5 +157,23 @@ impl AlertingConfig {
             keep: millis(self.retention),
             ..Timing::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_incidents_and_a_level_that_is_not_named_waits_as_before() {
+        let text = "reopen_within = '3m'\nrepeat_interval = '2h'\n[group_wait]\nmedium = '90s'";
+        let config: AlertingConfig = toml::from_str(text).unwrap();
+        config.validate().unwrap();
+        let timing = config.timing();
+        assert_eq!((timing.reopen, timing.repeat), (180_000, 7_200_000));
+        let mut expected = Timing::default().wait;
+        expected.insert(Level::Medium, 90_000);
+        assert_eq!(timing.wait, expected);
+        assert_eq!(AlertingConfig::default().timing(), Timing::default());
     }
 }

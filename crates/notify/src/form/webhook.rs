@@ -30,7 +30,7 @@ fn payload(
     let resolved = message.kind == Kind::Resolve;
     let url = words::incident_url(message, external_url).unwrap_or_default();
     let mut about = json!({
-        "kind": words::kind(&message.kind),
+        "kind": message.kind.as_str(),
         "incident": message.incident,
         "level": message.level.as_str(),
         "title": crate::bounds::line(&message.title, words::TITLE_CHARS_MAX),

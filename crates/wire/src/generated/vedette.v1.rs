@@ -401,6 +401,11 @@ pub struct Rule {
     pub pending: u32,
     #[prost(uint32, tag = "12")]
     pub firing: u32,
+    /// Whether agents may run it themselves, and how many do; the coordinator runs it for the others.
+    #[prost(bool, tag = "14")]
+    pub edge: bool,
+    #[prost(uint32, tag = "15")]
+    pub agents: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAlertsRequest {

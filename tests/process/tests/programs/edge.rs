@@ -144,6 +144,14 @@ fn first(hook: &Hook, id: &str) -> Option<Call> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_cut_off_fires_and_calls_once_when_it_is_back() {
     let world = world().await;
+    let listed = vedette(&world.coordinator, &["rules", "--format", "json"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let rule = &listed[0]["rules"][0];
+    assert_eq!(
+        (&rule["edge"], &rule["agents"]),
+        (&true.into(), &1.into()),
+        "{listed}"
+    );
     world.proxy.set(Network::Cut);
     tokio::time::sleep(COLLECT).await;
     let began = now_millis();

@@ -219,6 +219,8 @@ async fn samples_of_the_future_are_left_out_and_told_and_the_others_taken() {
     assert_eq!(losses.len(), 1, "{shown}");
     assert_eq!(losses[0]["reason"], "future");
     assert_eq!(losses[0]["last_sequence"], 1);
+    let offset = "vedette_coordinator_clock_offset_seconds";
+    assert!(coordinator.metric(offset).await.unwrap() < 60.0);
     // A node whose clock is a day ahead is known to be lost at the time that it really was.
     let ahead = |agent: &str, by: i64| Hello {
         wall_millis: now_millis() + by,
@@ -226,6 +228,8 @@ async fn samples_of_the_future_are_left_out_and_told_and_the_others_taken() {
     };
     let (mut wrong, _) = stream(&way, ahead("wrong", DAY)).await;
     wrong.say(batch(1, &[0], now + DAY - 5 * MINUTE)).await;
+    let skew = coordinator.metric(offset).await.unwrap();
+    assert!((skew - 86_400.0).abs() < 60.0, "{skew}");
     wrong.refused(1, "nothing but samples of the future").await;
     let shown = gaps_of(&coordinator, "wrong").await;
     let minutes = shown["minutes"].as_array().unwrap();
