@@ -64,22 +64,18 @@ fn page(turn: &Turn) -> String {
 
 fn answer(turn: &Turn) -> Answer {
     let mut body = page(turn).into_bytes();
-    // An unfinished page of this format lacks its end.
-    let format = match turn.way {
-        Way::Whole => {
-            body.extend_from_slice(b"# EOF\n");
-            Format::OpenMetrics
-        }
-        Way::CutShort | Way::None => Format::OpenMetrics,
-    };
+    // Without its end such a page is cut short.
+    if matches!(turn.way, Way::Whole) {
+        body.extend_from_slice(b"# EOF\n");
+    }
     let fetched = match turn.way {
         Way::None => Err(Error::Timeout {
             url: String::new(),
             timeout: Duration::ZERO,
         }),
         Way::Whole | Way::CutShort => Ok(Fetched {
-            format,
-            body: body.into(),
+            format: Format::OpenMetrics,
+            body,
         }),
     };
     Answer {
