@@ -113,8 +113,8 @@ impl SeriesCache {
         }
     }
 
-    /// Knows at most so many series of one metric from now on; those that are too many are forgotten at the next
-    /// [`SeriesCache::forget_surplus`].
+    /// Knows at most so many series of one metric from now on; those that are too many are forgotten after the next
+    /// page that is given on.
     pub fn know_at_most(&mut self, of_metric: usize) {
         self.of_metric_max = of_metric;
     }
