@@ -11,7 +11,7 @@ use series::Timestamp;
 fn gathered(rounds: &[Round], labels: &Arc<[(String, String)]>, minute: i64) -> Vec<Gathered> {
     let of = |round: &Round| Gathered {
         divisor: None,
-        passing: Vec::new(),
+        unknown: Vec::new(),
         source: Arc::from("vllm"),
         labels: Arc::clone(labels),
         at: Timestamp::from_millis(round.at.as_millis() + minute * 60_000),

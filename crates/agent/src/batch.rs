@@ -39,8 +39,8 @@ pub struct Gathered {
     pub at: Timestamp,
     /// What was found.
     pub snapshot: Snapshot,
-    /// Samples that the guard may only sum: of series whose end nobody will tell.
-    pub passing: Vec<Sample>,
+    /// Samples of series whose end nobody will tell: the guard may only sum them.
+    pub unknown: Vec<Sample>,
     /// The part of its places by which the guard is to decide, where the source has decided by it too.
     pub divisor: Option<usize>,
 }

@@ -5,11 +5,11 @@
 //! `vedette_folded="true"`, whose value is the sum of what is folded. Whoever sums over the target still
 //! gets what is right; buckets keep their `le`, so quantiles over sums do too.
 //!
-//! **Who stays.** Series that were there first keep their place while they live; a place is free again
-//! when its series was missing in some pages. Only a series whose end will be told gets one: see
-//! [`Gathered::passing`]. When a target is over its bound as a whole, each metric
-//! gets the same share and small metrics stay whole. A page whose series are all stale (the target did
-//! not answer) costs nobody a place.
+//! **Who stays.** Series that were there first keep their place while they live; it is free again when
+//! their end is told, or they were missing in some pages. Only a series whose end will be told gets one:
+//! see [`Gathered::unknown`]. When a target is over its bound as a whole, each metric gets the same share
+//! and small metrics stay whole. A page whose series are all stale (the target did not answer) costs
+//! nobody a place.
 //!
 //! **Gauges** are summed anew each time.
 //!
@@ -17,7 +17,8 @@
 //! last value of each folded counter is remembered, and the sum grows by what each of them grew: by the
 //! whole value if it is new (a new counter begins at zero) or was reset, by nothing if it is gone. It
 //! never falls. A folded counter stays folded while it lives, because what is in the sum cannot be
-//! taken out of it again. There is one exception: when the bounds themselves are changed by the
+//! taken out of it again. One that had a place some pages ago and comes back to find none goes on in the
+//! sum from where it is now. There is one exception: when the bounds themselves are changed by the
 //! budget, counters that now lose their place go on in the sum from where they were, and counters
 //! that get one leave what they were in it. Rates are right throughout; the bare sum of a counter over
 //! series and fold is then off by what it was at that moment. So it is after a restart of the agent, which
@@ -39,6 +40,7 @@ use std::time::Duration;
 use foldhash::quality::RandomState;
 
 use crate::batch::Gathered;
+pub(crate) use sums::Sum;
 use target::Target;
 
 /// The label of a series that is the sum of others.
@@ -265,7 +267,5 @@ impl GuardStats {
     }
 }
 
-#[cfg(test)]
-mod pages;
 #[cfg(test)]
 mod tests;

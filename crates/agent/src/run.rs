@@ -409,7 +409,7 @@ async fn forward(mut scrapes: mpsc::Receiver<Scrape>, out: mpsc::Sender<Gathered
             labels: [].into(),
             at: scrape.at,
             snapshot: scrape.snapshot,
-            passing: scrape.passing,
+            unknown: scrape.unknown,
         };
         if out.send(gathered).await.is_err() {
             return;
@@ -431,7 +431,7 @@ async fn own_metrics(schedule: Schedule, labels: Arc<[(String, String)]>, metric
             labels: Arc::clone(&labels),
             at: Timestamp::from_millis(schedule.clock.wall_millis()),
             snapshot: metrics.snapshot(),
-            passing: Vec::new(),
+            unknown: Vec::new(),
         };
         if schedule.out.send(gathered).await.is_err() {
             return;

@@ -171,7 +171,7 @@ impl Task {
                     labels: Arc::clone(&self.labels),
                     at: round.at,
                     snapshot,
-                    passing: Vec::new(),
+                    unknown: Vec::new(),
                 };
                 // The other end is gone only when the process ends.
                 drop(self.schedule.out.send(gathered).await);

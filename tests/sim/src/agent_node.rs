@@ -251,7 +251,7 @@ impl AgentNode {
         }
         Gathered {
             divisor: None,
-            passing: Vec::new(),
+            unknown: Vec::new(),
             source: Arc::from(format!("{source} {since}")),
             labels: [].into(),
             at: Timestamp::from_millis(self.clock.wall_millis()),

@@ -15,7 +15,7 @@ fn gathered(source: &str, at: i64, samples: &[(&str, f64)]) -> Gathered {
     }
     Gathered {
         divisor: None,
-        passing: Vec::new(),
+        unknown: Vec::new(),
         source: source.into(),
         labels: [("job".to_owned(), "host".to_owned())].into(),
         at: Timestamp::from_millis(at),
@@ -97,7 +97,7 @@ fn a_target_cannot_speak_for_another_node() {
     snapshot.push("up", &[("node", "other"), ("job", "mine")], 1.0);
     batcher.push(Gathered {
         divisor: None,
-        passing: Vec::new(),
+        unknown: Vec::new(),
         snapshot,
         ..gathered("target", 1, &[])
     });

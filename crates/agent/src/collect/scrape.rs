@@ -59,7 +59,7 @@ pub struct Scrape {
     pub snapshot: Snapshot,
     /// Samples of series beyond what [`Scraper::know_at_most`] allows. They are not remembered, so nobody will say
     /// that they ended: the guard may only sum them.
-    pub passing: Vec<Sample>,
+    pub unknown: Vec<Sample>,
     /// The lines of the page that were refused.
     pub refusals: Refusals,
     /// The part of the guard's places by which series of the page were remembered, where that was said. The guard

@@ -5,7 +5,7 @@ use series::{Family, MetricKind};
 
 /// How series of one metric are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sum {
+pub(crate) enum Sum {
     /// Values of now.
     Gauge,
     /// By what they grew.
@@ -19,7 +19,7 @@ const COUNTER_ENDINGS: [&str; 4] = ["_total", "_bucket", "_sum", "_count"];
 
 impl Sum {
     /// Of the series of this name, which belong to this family.
-    pub(super) fn of(metric: &str, family: Option<&Family>) -> Self {
+    pub(crate) fn of(metric: &str, family: Option<&Family>) -> Self {
         let ends = |endings: &[&str]| endings.iter().any(|ending| metric.ends_with(ending));
         // Always 1, and a time.
         if ends(&["_info", "_created"]) {

@@ -16,7 +16,7 @@ use crate::collect::scrape::REPORT_NAMES;
 /// Sums of one target at most: metrics, and for histograms their bounds. It is what a target may say
 /// beyond its places.
 const FOLDS_MAX: usize = 2_000;
-/// Pages in a row that a series may be missing before its place is free.
+/// Pages in a row that a series may be missing before it is forgotten, and its place free if nobody told its end.
 const GONE_PAGES_MAX: u32 = 3;
 /// Pages that a folded counter may be missing before it counts as new: five minutes at 5 s, which is
 /// as long as a series without samples is shown.
@@ -28,11 +28,14 @@ const METRICS_MAX: usize = 10_000;
 
 type ByHash<T> = HashMap<u64, T, RandomState>;
 
-/// A series with a place of its own.
+/// A series with a place of its own, or that had one a few pages ago.
 #[derive(Debug)]
 struct Place {
     metric: u64,
     page: u32,
+    /// The turn in which it lost the place. It is known for some pages more, since a counter that comes back does
+    /// not begin at zero.
+    lost: Option<u64>,
 }
 
 /// A counter that is folded.
@@ -84,8 +87,8 @@ struct Turn {
     per_target: usize,
     /// Counters that may be remembered.
     members_max: usize,
-    /// The places before the bounds were changed; those now given are new.
-    old: Option<ByHash<Place>>,
+    /// Whether the bounds were changed: all places are given anew.
+    anew: bool,
     left_out: LeftOut,
     /// Stale markers of series that lose their place.
     ended: Vec<Sample>,
@@ -121,6 +124,8 @@ pub(super) struct Target {
     turn: u64,
     page: u32,
     places: ByHash<Place>,
+    /// How many of them are not lost.
+    placed: usize,
     members: ByHash<Member>,
     metrics: ByHash<Metric>,
     folds: usize,
@@ -135,6 +140,7 @@ impl Target {
             turn: 0,
             page: 0,
             places: HashMap::with_hasher(hasher.clone()),
+            placed: 0,
             members: HashMap::with_hasher(hasher.clone()),
             metrics: HashMap::with_hasher(hasher.clone()),
             hasher,
@@ -176,7 +182,7 @@ impl Target {
     ) -> LeftOut {
         self.turn += 1;
         let snapshot = &mut gathered.snapshot;
-        let passing = std::mem::take(&mut gathered.passing);
+        let unknown = std::mem::take(&mut gathered.unknown);
         let mut samples = std::mem::take(&mut snapshot.samples);
         // What the scraper itself says of the target stays, and bears the target's own labels.
         let is_report = |it: &&Sample| REPORT_NAMES.contains(&it.labels.metric_name());
@@ -184,12 +190,14 @@ impl Target {
         let reports = samples.split_off(samples.len() - reports.min(REPORT_NAMES.len()));
         let own = reports.first().map(|it| it.labels.clone());
         let own = own.unwrap_or_default();
-        self.count(samples.iter().chain(&passing), &snapshot.families);
+        self.count(samples.iter().chain(&unknown), &snapshot.families);
         let mut turn = self.begin(bounds, members_max);
-        samples.retain(|sample| self.take(sample, &own, &mut turn));
-        for sample in &passing {
-            self.pass(sample, &own, &mut turn);
+        // First what frees places, then who may have them.
+        samples.retain(|sample| !is_stale(sample.value) || self.end(sample));
+        for sample in &unknown {
+            self.sum_up(sample, &own, &mut turn);
         }
+        samples.retain(|sample| is_stale(sample.value) || self.take(sample, &own, &mut turn));
         samples.append(&mut turn.ended);
         self.say(&mut samples);
         samples.extend(reports);
@@ -224,13 +232,17 @@ impl Target {
 
     fn begin(&mut self, bounds: Bounds, members_max: usize) -> Turn {
         let series: usize = self.metrics.values().map(|metric| metric.series).sum();
-        let mut old = None;
+        let mut anew = false;
         if series > 0 {
             self.page += 1;
             let before = self.bounds.replace(bounds);
-            if before.is_some_and(|before| before != bounds) {
-                let none = HashMap::with_hasher(self.hasher.clone());
-                old = Some(std::mem::replace(&mut self.places, none));
+            anew = before.is_some_and(|before| before != bounds);
+            if anew {
+                let turn = self.turn;
+                for place in self.places.values_mut() {
+                    place.lost.get_or_insert(turn);
+                }
+                self.placed = 0;
                 for metric in self.metrics.values_mut() {
                     metric.placed = 0;
                 }
@@ -246,53 +258,63 @@ impl Target {
             per_metric,
             per_target: bounds.series_per_target_max,
             members_max,
-            old,
+            anew,
             left_out: LeftOut::default(),
             ended: Vec::new(),
         }
     }
 
+    /// Whether a series that ended had a place until now. It has none any more.
+    fn end(&mut self, marker: &Sample) -> bool {
+        self.lose(self.hasher.hash_one(&marker.labels))
+    }
+
+    /// Takes a series' place. Whether it had one until this turn.
+    fn lose(&mut self, key: u64) -> bool {
+        let Some(place) = self.places.get_mut(&key) else {
+            return false;
+        };
+        let is_free = place.lost.is_some();
+        let lost = *place.lost.get_or_insert(self.turn);
+        if !is_free {
+            self.placed -= 1;
+            if let Some(metric) = self.metrics.get_mut(&place.metric) {
+                metric.placed -= 1;
+            }
+        }
+        lost == self.turn
+    }
+
     /// Whether a sample stays as it is; if not, it is in a sum or left out.
     fn take(&mut self, sample: &Sample, own: &Labels, turn: &mut Turn) -> bool {
         let key = self.hasher.hash_one(&sample.labels);
-        let was_placed = turn.old.as_ref().is_some_and(|old| old.contains_key(&key));
-        if is_stale(sample.value) {
-            // Of what was folded nobody has heard.
-            return was_placed || self.places.contains_key(&key);
+        let fate = self.fate(key, sample, own, turn);
+        if fate != Fate::Own {
+            let was_placed = self.lose(key);
+            turn.note(fate, sample, was_placed);
         }
-        let fate = self.fate(key, sample, own, was_placed, turn);
-        turn.note(fate, sample, was_placed);
         fate == Fate::Own
     }
 
     /// Sums a sample of a series that may have no place. If it has one, it loses it.
-    fn pass(&mut self, sample: &Sample, own: &Labels, turn: &mut Turn) {
+    fn sum_up(&mut self, sample: &Sample, own: &Labels, turn: &mut Turn) {
         let key = self.hasher.hash_one(&sample.labels);
-        let mut was_placed = turn.old.as_ref().is_some_and(|old| old.contains_key(&key));
+        let was_placed = self.lose(key);
         let metric_key = self.hasher.hash_one(sample.labels.metric_name());
         // It was made when the page was counted.
         let Some(metric) = self.metrics.get_mut(&metric_key) else {
             return;
         };
         metric.folded += 1;
-        if self.places.remove(&key).is_some() {
-            metric.placed -= 1;
-            was_placed = true;
-        }
-        let from = was_placed.then_some(sample.value);
+        let from = self.places.contains_key(&key).then_some(sample.value);
         let fate = self.sum(key, metric_key, sample, own, from, turn.members_max);
         turn.note(fate, sample, was_placed);
     }
 
-    fn fate(
-        &mut self,
-        key: u64,
-        sample: &Sample,
-        own: &Labels,
-        was_placed: bool,
-        turn: &Turn,
-    ) -> Fate {
-        if let Some(place) = self.places.get_mut(&key) {
+    fn fate(&mut self, key: u64, sample: &Sample, own: &Labels, turn: &Turn) -> Fate {
+        let place = self.places.get_mut(&key);
+        let had_place = place.is_some();
+        if let Some(place) = place.filter(|place| place.lost.is_none()) {
             place.page = self.page;
             return Fate::Own;
         }
@@ -303,20 +325,22 @@ impl Target {
             return Fate::NoRoom;
         };
         let is_member = metric.sum == Sum::Counter && self.members.contains_key(&key);
-        let may_move = !is_member || turn.old.is_some();
-        let has_room = metric.placed < turn.per_metric && self.places.len() < turn.per_target;
+        let may_move = !is_member || turn.anew;
+        let has_room = metric.placed < turn.per_metric && self.placed < turn.per_target;
         if may_move && has_room {
             metric.placed += 1;
+            self.placed += 1;
             self.members.remove(&key);
             let place = Place {
                 metric: metric_key,
                 page: self.page,
+                lost: None,
             };
             self.places.insert(key, place);
             return Fate::Own;
         }
         metric.folded += 1;
-        let from = was_placed.then_some(sample.value);
+        let from = had_place.then_some(sample.value);
         self.sum(key, metric_key, sample, own, from, turn.members_max)
     }
 
@@ -412,11 +436,14 @@ impl Target {
     /// Frees what is gone.
     fn sweep(&mut self) {
         let page = self.page;
-        let metrics = &mut self.metrics;
+        let (metrics, placed) = (&mut self.metrics, &mut self.placed);
         self.places.retain(|_, place| {
             let keep = page - place.page <= GONE_PAGES_MAX;
-            if !keep && let Some(metric) = metrics.get_mut(&place.metric) {
-                metric.placed -= 1;
+            if !keep && place.lost.is_none() {
+                *placed -= 1;
+                if let Some(metric) = metrics.get_mut(&place.metric) {
+                    metric.placed -= 1;
+                }
             }
             keep
         });

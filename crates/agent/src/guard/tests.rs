@@ -10,6 +10,8 @@ use series::{MetricKind, STALE_NAN, Snapshot, Timestamp, is_stale};
 
 use super::*;
 
+mod pages;
+
 const BOUNDS: Bounds = Bounds {
     series_per_metric_max: 3,
     series_per_target_max: 100,
@@ -33,7 +35,7 @@ impl Rig {
     fn page(&mut self, snapshot: Snapshot) -> Vec<(String, f64)> {
         let mut gathered = Gathered {
             divisor: None,
-            passing: Vec::new(),
+            unknown: Vec::new(),
             source: "http://t/metrics {job=\"t\"}".into(),
             labels: [].into(),
             at: Timestamp::from_millis(0),

@@ -183,7 +183,7 @@ async fn the_tap_gives_series_as_they_are_stored() {
     snapshot.push("u", &[], 2.0);
     let gathered = Gathered {
         divisor: None,
-        passing: Vec::new(),
+        unknown: Vec::new(),
         source: Arc::from("test"),
         labels: [("job".to_owned(), "test".to_owned())].into(),
         at: Timestamp::from_millis(7),

@@ -224,7 +224,7 @@ fn record(series: &str) -> Record {
     snapshot.push(series, &[], 1.0);
     batcher.push(Gathered {
         divisor: None,
-        passing: Vec::new(),
+        unknown: Vec::new(),
         source: Arc::from("test"),
         labels: [].into(),
         at: series::Timestamp::from_millis(1000),

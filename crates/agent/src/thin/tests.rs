@@ -19,7 +19,7 @@ fn record(start: i64, rows: &[Vec<(&str, MetricKind, f64)>]) -> Record {
         }
         batcher.push(Gathered {
             divisor: None,
-            passing: Vec::new(),
+            unknown: Vec::new(),
             source: "test".into(),
             labels: [("job".to_owned(), "test".to_owned())].into(),
             at: Timestamp::from_millis(at),

@@ -7,20 +7,26 @@
 //! hashing anything. A *series* is a label set after merging; several lines may mean the same one.
 //!
 //! Of one metric so many series are known as the guard gives places, and those that were there first, as
-//! there. The others *pass*: their labels are built anew on each page, for the guard to fold, and let go.
-//! The guard is told which they are and gives them no place, so whatever has a place is known here and
-//! gets its stale marker when it ends.
+//! there. The others are *unknown*: their labels are built anew on each page, for the guard to sum, and let go.
+//! The guard is told which they are and gives them no place, so whatever has a place is known here, and its
+//! end is told. A counter that was unknown on one page stays so while it lives, as in the guard's sum; a place
+//! that becomes free is for one that is new.
+//!
+//! What a target says is only settled by a page that is whole: after a failed one its series are still known,
+//! but silent, since their markers are told.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use series::{Labels, STALE_NAN, Sample, Timestamp, is_stale};
+use series::{Family, Labels, STALE_NAN, Sample, Timestamp, is_stale};
 
-use super::target::Target;
-use super::text::line::{self, Piece};
-use super::text::{Reason, Sink};
+use crate::batch::family_of;
+use crate::guard::Sum;
+
+mod round;
+
+pub(super) use round::RoundEnd;
 
 type Hasher = foldhash::fast::RandomState;
 
@@ -45,6 +51,8 @@ struct Series {
     seen: u64,
     /// The time that the source gave it then; such a series gets no stale marker.
     at: Option<Timestamp>,
+    /// Whether its end was told since.
+    silent: bool,
 }
 
 /// The series of one target. Its size is bounded by the samples of a page.
@@ -59,6 +67,8 @@ pub struct SeriesCache {
     hasher: Hasher,
     /// How many of one metric may be.
     of_metric_max: usize,
+    /// The unknown series of the last page, by the hash of their labels.
+    unknown: HashSet<u64, Hasher>,
     /// The line that began the last page, and the samples of it.
     first: u32,
     said: usize,
@@ -75,6 +85,7 @@ impl Default for SeriesCache {
             of_metric: HashMap::default(),
             hasher: Hasher::default(),
             of_metric_max: usize::MAX,
+            unknown: HashSet::default(),
             first: 0,
             said: 0,
             round: 0,
@@ -95,33 +106,31 @@ impl SeriesCache {
         self.series.is_empty()
     }
 
-    /// Begins a page of `target`. The samples are gathered by what is returned.
-    pub(super) fn begin<'c>(&'c mut self, target: &'c Target) -> Round<'c> {
-        self.round += 1;
-        let expected = self.said;
-        Round {
-            target,
-            before: NO_LINE,
-            foreseen: NO_LINE,
-            samples: Vec::with_capacity(expected + super::REPORT_NAMES.len()),
-            passing: Vec::new(),
-            lines_seen: 0,
-            series_seen: 0,
-            series_added: 0,
-            passed: HashSet::default(),
-            cache: self,
+    /// Knows at most so many series of one metric from now on; those that are too many are forgotten at the end of
+    /// the next whole page.
+    pub fn know_at_most(&mut self, of_metric: usize) {
+        if of_metric != self.of_metric_max {
+            self.of_metric_max = of_metric;
+            // The guard gives all places anew, also to counters that were in a sum.
+            self.unknown.clear();
         }
     }
 
-    /// Knows at most so many series of one metric from now on; those that are too many are forgotten after the next
-    /// page that is given on.
-    pub fn know_at_most(&mut self, of_metric: usize) {
-        self.of_metric_max = of_metric;
+    /// Settles what the target says by a whole page of it: whose silence tells what ended, and where room is, for
+    /// whom.
+    pub(super) fn settle(&mut self, page: &mut RoundEnd, families: &[Family]) {
+        if !page.says_all {
+            self.sweep(&mut page.samples);
+        }
+        self.forget_surplus(page);
+        self.take_up(page, families);
+        let hash = |sample: &Sample| self.hasher.hash_one(&sample.labels);
+        self.unknown = page.unknown.iter().map(hash).collect();
     }
 
-    /// Forgets the series that are too many after a page that is given on. They were said on it, and pass from here
-    /// on: the guard ends those that it had let through.
-    pub(super) fn forget_surplus(&mut self, page: &mut RoundEnd) {
+    /// Forgets the series that are too many. They were said on this page and are unknown from here on: the guard
+    /// ends those that had a place.
+    fn forget_surplus(&mut self, page: &mut RoundEnd) {
         let of_metric = self.of_metric_max;
         if self.of_metric.values().all(|known| *known <= of_metric) {
             return;
@@ -139,7 +148,69 @@ impl SeriesCache {
         // Stale markers are of series that were swept.
         let is_over =
             |it: &mut Sample| !is_stale(it.value) && !self.by_labels.contains_key(&it.labels);
-        page.passing.extend(page.samples.extract_if(.., is_over));
+        page.unknown.extend(page.samples.extract_if(.., is_over));
+    }
+
+    /// Gives what room there is to unknown series of the page, but for counters that were unknown before.
+    fn take_up(&mut self, page: &mut RoundEnd, families: &[Family]) {
+        let mut stays_summed: HashMap<u64, bool, Hasher> = HashMap::default();
+        let mut taken = Vec::new();
+        let take = |sample: &mut Sample| {
+            if let Some(&series) = self.by_labels.get(&sample.labels) {
+                // It was taken up by its sample of another time.
+                self.series[series as usize].at = sample.at;
+                return true;
+            }
+            let name = sample.labels.metric_name();
+            let metric = self.hasher.hash_one(name);
+            if self
+                .of_metric
+                .get(&metric)
+                .is_some_and(|known| *known >= self.of_metric_max)
+            {
+                return false;
+            }
+            let mut stays = || {
+                let family = family_of(name, families);
+                Sum::of(name, family) == Sum::Counter
+            };
+            if self.unknown.contains(&self.hasher.hash_one(&sample.labels))
+                && *stays_summed.entry(metric).or_insert_with(&mut stays)
+            {
+                return false;
+            }
+            let series = self.add(Arc::new(sample.labels.clone()), metric);
+            let known = &mut self.series[series as usize];
+            (known.seen, known.at) = (self.round, sample.at);
+            page.series_added += 1;
+            true
+        };
+        taken.extend(page.unknown.extract_if(.., take));
+        page.samples.append(&mut taken);
+    }
+
+    /// Knows another series.
+    fn add(&mut self, labels: Arc<Labels>, metric: u64) -> u32 {
+        *self.of_metric.entry(metric).or_default() += 1;
+        let series = index(self.series.len());
+        self.series.push(Series {
+            labels: Arc::clone(&labels),
+            metric,
+            seen: 0,
+            at: None,
+            silent: false,
+        });
+        self.by_labels.insert(labels, series);
+        series
+    }
+
+    /// Stale markers for all series that should have one, after a failed page. They stay known.
+    pub(super) fn silence(&mut self) -> Vec<Sample> {
+        let markers = self.series.iter().filter_map(marker).collect();
+        for series in &mut self.series {
+            series.silent = true;
+        }
+        markers
     }
 
     /// Forgets everything and returns a stale marker for each series that should have one.
@@ -234,197 +305,11 @@ fn index(at: usize) -> u32 {
 }
 
 fn marker(series: &Series) -> Option<Sample> {
-    series.at.is_none().then(|| Sample {
+    (series.at.is_none() && !series.silent).then(|| Sample {
         labels: Labels::clone(&series.labels),
         value: STALE_NAN,
         at: None,
     })
-}
-
-/// One page being taken in.
-pub(super) struct Round<'c> {
-    cache: &'c mut SeriesCache,
-    target: &'c Target,
-    /// The line before this one.
-    before: u32,
-    /// The line that was foreseen and found.
-    foreseen: u32,
-    samples: Vec<Sample>,
-    passing: Vec<Sample>,
-    lines_seen: usize,
-    series_seen: usize,
-    series_added: usize,
-    /// What has passed, by a hash of labels and time.
-    passed: HashSet<u64, Hasher>,
-}
-
-/// The line that a text is, or the labels of one that passes.
-enum Found {
-    Line(u32),
-    Passes(Labels),
-}
-
-/// What a page came to.
-pub(super) struct RoundEnd {
-    /// Its samples of known series, then the stale markers.
-    pub(super) samples: Vec<Sample>,
-    /// Its samples of series that pass.
-    pub(super) passing: Vec<Sample>,
-    /// How many samples there are, stale markers left out.
-    pub(super) kept: usize,
-    /// How many series were not there the last time.
-    pub(super) series_added: usize,
-}
-
-impl Round<'_> {
-    /// Ends the page.
-    pub(super) fn end(mut self) -> RoundEnd {
-        let known = self.samples.len();
-        let cache = &mut *self.cache;
-        cache.said = known;
-        if self.lines_seen < cache.lines.len() || self.series_seen < cache.series.len() {
-            cache.sweep(&mut self.samples);
-        }
-        RoundEnd {
-            kept: known + self.passing.len(),
-            samples: self.samples,
-            passing: self.passing,
-            series_added: self.series_added,
-        }
-    }
-
-    /// The line of this text, which is new or came out of its turn.
-    fn find(&mut self, key: &[u8]) -> Result<Found, Reason> {
-        if let Some(&line) = self.cache.by_key.get(key) {
-            return Ok(Found::Line(line));
-        }
-        let labels = self.labels_of(key)?;
-        let cache = &mut *self.cache;
-        let series = if let Some(&series) = cache.by_labels.get(&labels) {
-            series
-        } else {
-            let metric = cache.hasher.hash_one(labels.metric_name());
-            let known = cache.of_metric.entry(metric).or_default();
-            if *known >= cache.of_metric_max {
-                return Ok(Found::Passes(labels));
-            }
-            *known += 1;
-            let labels = Arc::new(labels);
-            let series = index(cache.series.len());
-            cache.series.push(Series {
-                labels: Arc::clone(&labels),
-                metric,
-                seen: 0,
-                at: None,
-            });
-            cache.by_labels.insert(labels, series);
-            self.series_added += 1;
-            series
-        };
-        let key: Arc<[u8]> = key.into();
-        let line = index(cache.lines.len());
-        cache.lines.push(Line {
-            key: Arc::clone(&key),
-            series,
-            next: NO_LINE,
-            seen: 0,
-        });
-        cache.by_key.insert(key, line);
-        Ok(Found::Line(line))
-    }
-
-    fn pass(&mut self, labels: Labels, value: f64, at: Option<Timestamp>) -> Result<(), Reason> {
-        if !self
-            .passed
-            .insert(self.cache.hasher.hash_one((&labels, at)))
-        {
-            return Err(Reason::Duplicate);
-        }
-        self.passing.push(Sample { labels, value, at });
-        Ok(())
-    }
-
-    fn labels_of(&self, key: &[u8]) -> Result<Labels, Reason> {
-        let mut metric: Cow<'_, str> = Cow::Borrowed("");
-        let mut scraped = Vec::new();
-        line::pieces(key, &mut |piece| match piece {
-            Piece::Metric(name) => metric = name,
-            Piece::Label(name, value) => scraped.push((name, value)),
-        })?;
-        let labels = self
-            .target
-            .merge(&metric, &scraped)
-            .map_err(Reason::Labels)?;
-        let is_report = super::REPORT_NAMES.contains(&&*metric);
-        if is_report
-            && self
-                .target
-                .report_labels(&metric)
-                .is_ok_and(|ours| ours == labels)
-        {
-            return Err(Reason::Reserved);
-        }
-        Ok(labels)
-    }
-}
-
-impl Sink for Round<'_> {
-    fn foresee(&mut self, text: &[u8]) -> Option<usize> {
-        let cache = &*self.cache;
-        let next = match cache.lines.get(self.before as usize) {
-            Some(before) => before.next,
-            None => cache.first,
-        };
-        let key = &cache.lines.get(next as usize)?.key;
-        line::starts_with_series(text, key).then(|| {
-            self.foreseen = next;
-            key.len()
-        })
-    }
-
-    fn sample(
-        &mut self,
-        series: &[u8],
-        foreseen: bool,
-        value: f64,
-        at: Option<Timestamp>,
-    ) -> Result<(), Reason> {
-        let found = if foreseen {
-            self.foreseen
-        } else {
-            match self.find(series)? {
-                Found::Line(line) => line,
-                Found::Passes(labels) => return self.pass(labels, value, at),
-            }
-        };
-        let cache = &mut *self.cache;
-        if !foreseen {
-            match cache.lines.get_mut(self.before as usize) {
-                Some(before) => before.next = found,
-                None => cache.first = found,
-            }
-        }
-        self.before = found;
-        let line = &mut cache.lines[found as usize];
-        if line.seen != cache.round {
-            line.seen = cache.round;
-            self.lines_seen += 1;
-        }
-        let known = &mut cache.series[line.series as usize];
-        if known.seen != cache.round {
-            known.seen = cache.round;
-            self.series_seen += 1;
-        } else if known.at == at {
-            return Err(Reason::Duplicate);
-        }
-        known.at = at;
-        self.samples.push(Sample {
-            labels: Labels::clone(&known.labels),
-            value,
-            at,
-        });
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl ScrapePool {
         })
     }
 
-    /// The same, passing turns over as `pace` says.
+    /// The same, unknown turns over as `pace` says.
     #[must_use]
     pub fn paced(self, pace: Pace) -> Self {
         Self { pace, ..self }
@@ -288,7 +288,7 @@ impl Task {
                     self.scraper.know_at_most(bounds.series_per_metric_max);
                     let mut scrape = self.scraper.read(answer);
                     scrape.divisor = Some(divisor);
-                    let samples = scrape.snapshot.samples.len() + scrape.passing.len();
+                    let samples = scrape.snapshot.samples.len() + scrape.unknown.len();
                     self.stats.delivered(samples);
                     self.turns.said(samples);
                     log_refusals(&scrape);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::clock::SharedClock;
-use series::{STALE_NAN, Sample, Snapshot, Timestamp, is_stale};
+use series::{STALE_NAN, Sample, Snapshot, Timestamp};
 
 use super::cache::SeriesCache;
 use super::fetch::{Error, Fetched, Fetcher};
@@ -80,7 +80,7 @@ impl Scraper {
         }
     }
 
-    /// Makes a scrape of an answer. A failed one ends all series of the target.
+    /// Makes a scrape of an answer. A failed one ends all series of the target, until it says them again.
     pub fn read(&mut self, answer: Answer) -> Scrape {
         let Answer {
             at,
@@ -93,13 +93,9 @@ impl Scraper {
             Err(error) => Some(error),
         };
         if failure.is_some() {
-            // A page that turned out not to be one may have ended series by its silence.
-            let mut samples = taken.snapshot.samples;
-            samples.retain(|sample| is_stale(sample.value));
-            samples.append(&mut self.cache.end_all());
             taken = Taken {
                 snapshot: Snapshot {
-                    samples,
+                    samples: self.cache.silence(),
                     ..Snapshot::default()
                 },
                 refusals: taken.refusals,
@@ -121,7 +117,7 @@ impl Scraper {
             at,
             duration,
             snapshot: taken.snapshot,
-            passing: taken.passing,
+            unknown: taken.unknown,
             refusals: taken.refusals,
             divisor: None,
             failure,
@@ -141,14 +137,14 @@ impl Scraper {
         } else if read.samples == 0 && read.refusals.count > 0 {
             Some(Error::NotMetrics { url: url() })
         } else {
-            self.cache.forget_surplus(&mut end);
+            self.cache.settle(&mut end, &read.families);
             None
         };
         let snapshot = &mut taken.snapshot;
         snapshot.families = std::mem::take(&mut read.families);
         snapshot.samples = end.samples;
         read.count_label_refusals(snapshot);
-        taken.passing = end.passing;
+        taken.unknown = end.unknown;
         taken.scraped = read.samples;
         taken.kept = end.kept;
         taken.added = end.series_added;
@@ -173,7 +169,7 @@ impl Scraper {
             at,
             duration: Duration::ZERO,
             snapshot,
-            passing: Vec::new(),
+            unknown: Vec::new(),
             refusals: Refusals::default(),
             divisor: None,
             failure: None,
@@ -201,7 +197,7 @@ impl Scraper {
 #[derive(Default)]
 struct Taken {
     snapshot: Snapshot,
-    passing: Vec<Sample>,
+    unknown: Vec<Sample>,
     refusals: Refusals,
     scraped: usize,
     kept: usize,

@@ -32,7 +32,7 @@ fn minutes(range: std::ops::Range<i64>) -> Vec<Record> {
             }
             batcher.push(Gathered {
                 divisor: None,
-                passing: Vec::new(),
+                unknown: Vec::new(),
                 source: "test".into(),
                 labels: [].into(),
                 at: Timestamp::from_millis(minute * 60_000 + row * 5_000),

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use series::is_stale;
 
 use super::*;
-use crate::collect::scrape::text::{Format, Limits, Refusals, read_page};
+use crate::collect::scrape::target::Target;
+use crate::collect::scrape::text::{Format, Limits, Refusals, Sink as _, read_page};
 
 fn target() -> Target {
     Target::new("h:1", "j").unwrap()
@@ -19,7 +20,7 @@ fn take(cache: &mut SeriesCache, target: &Target, page: &str) -> (RoundEnd, Refu
         &mut round,
     );
     let mut end = round.end();
-    cache.forget_surplus(&mut end);
+    cache.settle(&mut end, &read.families);
     (end, read.refusals)
 }
 
@@ -116,34 +117,37 @@ fn ending_all_forgets_all() {
     assert_eq!((again.series_added, again.samples.len()), (1, 1));
 }
 
+/// Lines of series that differ by their id.
+fn ids(metric: &str, ids: std::ops::Range<u32>) -> String {
+    ids.map(|id| format!("{metric}{{id=\"{id}\"}} 1\n"))
+        .collect()
+}
+
+/// The unknown samples of a page, its stale markers, and the series that are new.
+fn said(end: &RoundEnd) -> (usize, usize, usize) {
+    let stale = end.samples.iter().filter(|sample| is_stale(sample.value));
+    let stale = stale.count();
+    assert_eq!(end.samples.len() + end.unknown.len(), end.kept + stale);
+    (end.unknown.len(), stale, end.series_added)
+}
+
 #[test]
-fn what_is_beyond_the_bound_of_its_metric_passes_and_is_not_remembered() {
+fn what_is_beyond_the_bound_of_its_metric_is_unknown() {
     let target = target();
     let mut cache = SeriesCache::default();
-    let page = |ids: std::ops::Range<u32>| {
-        let lines = ids.map(|id| format!("a{{id=\"{id}\"}} 1\n"));
-        lines.chain(["b 2\n".to_owned()]).collect::<String>()
-    };
-    let said = |end: &RoundEnd| {
-        let stale = end.samples.iter().filter(|sample| is_stale(sample.value));
-        assert_eq!(
-            end.samples.len() + end.passing.len() - end.kept,
-            stale.clone().count()
-        );
-        (end.passing.len(), stale.count(), end.series_added)
-    };
+    let page = |range: std::ops::Range<u32>| ids("a", range) + "b 2\n";
     cache.know_at_most(3);
     let (end, _) = take(&mut cache, &target, &page(0..10));
     assert_eq!((said(&end), cache.len()), ((7, 0, 4), 4));
     let again = take(&mut cache, &target, &page(0..10)).0;
     assert_eq!(bits(&again.samples), bits(&end.samples));
     assert_eq!(said(&again), (7, 0, 0));
-    // Who was there first stays, and who is gone makes room.
+    // Who was there first stays, and who is gone makes room, for a gauge that was there too.
     let (end, _) = take(&mut cache, &target, &page(1..10));
-    assert_eq!((said(&end), cache.len()), ((7, 1, 0), 3));
+    assert_eq!((said(&end), cache.len()), ((6, 1, 1), 4));
     let (end, _) = take(&mut cache, &target, &page(1..10));
-    assert_eq!((said(&end), cache.len()), ((6, 0, 1), 4));
-    // Fewer are known from now on: those forgotten pass at once and get no marker, but who is gone does.
+    assert_eq!((said(&end), cache.len()), ((6, 0, 0), 4));
+    // Fewer are known from now on: those forgotten are unknown at once and get no marker, but who is gone does.
     cache.know_at_most(1);
     let (end, _) = take(&mut cache, &target, &page(2..10));
     assert_eq!((said(&end), cache.len()), ((7, 1, 0), 2));
@@ -152,4 +156,40 @@ fn what_is_beyond_the_bound_of_its_metric_passes_and_is_not_remembered() {
     cache.know_at_most(usize::MAX);
     let (end, _) = take(&mut cache, &target, &page(1..10));
     assert_eq!((said(&end), cache.len()), ((0, 0, 8), 10));
+}
+
+#[test]
+fn room_of_counters_is_for_new_ones() {
+    let target = target();
+    let mut cache = SeriesCache::default();
+    cache.know_at_most(3);
+    take(&mut cache, &target, &ids("a_total", 0..5));
+    // 0 is gone; 3 and 4 are in a sum and stay there.
+    let (end, _) = take(&mut cache, &target, &ids("a_total", 1..5));
+    assert_eq!((said(&end), cache.len()), ((2, 1, 0), 2));
+    let (end, _) = take(&mut cache, &target, &ids("a_total", 1..6));
+    assert_eq!((said(&end), cache.len()), ((2, 0, 1), 3));
+    let (end, _) = take(&mut cache, &target, &ids("a_total", 2..7));
+    assert_eq!((said(&end), cache.len()), ((2, 1, 1), 3));
+}
+
+#[test]
+fn a_failed_page_ends_what_is_said_and_forgets_nothing() {
+    let target = target();
+    let mut cache = SeriesCache::default();
+    cache.know_at_most(3);
+    take(&mut cache, &target, &ids("a", 5..10));
+    assert_eq!((cache.silence().len(), cache.silence().len()), (3, 0));
+    // In another order: those that were known still are.
+    let page = ids("a", 0..2) + &ids("a", 6..10);
+    let (end, _) = take(&mut cache, &target, &page);
+    let known: Vec<_> = end
+        .samples
+        .iter()
+        .map(|it| it.labels.get("id").to_owned())
+        .collect();
+    assert_eq!(
+        (known, said(&end)),
+        (vec!["6".into(), "7".into(), "0".into()], (3, 0, 3))
+    );
 }
