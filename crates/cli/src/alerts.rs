@@ -359,7 +359,7 @@ fn rules_table(groups: &[proto::RuleGroup]) -> String {
                 "" => rule.health.clone(),
                 error => format!("{}: {error}", rule.health),
             };
-            // The others it is evaluated for by the coordinator.
+            // For the series of other nodes the coordinator evaluates it.
             let agents = if rule.edge {
                 rule.agents.to_string()
             } else {

@@ -212,6 +212,17 @@ pub(crate) enum CaCommand {
         #[arg(long, default_value = "90d", value_parser = times::positive_duration)]
         lifetime: Duration,
     },
+    /// Take a certificate back: a line in DIR/revoked, which is tls.revoked of the coordinator
+    Revoke {
+        /// Whose it is, or its serial number in hexadecimal.
+        name: String,
+        /// Where the authority lies.
+        #[arg(long, default_value = "vedette-ca", value_name = "DIR")]
+        dir: PathBuf,
+        /// Why; it is kept beside the name.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
 }
 
 /// What is checked.

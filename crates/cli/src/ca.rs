@@ -22,6 +22,8 @@ use crate::times::now_millis;
 
 const CERTIFICATE: &str = "ca.pem";
 const KEY: &str = "ca.key";
+/// Who is taken back, one a line.
+const REVOKED: &str = "revoked";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Does what was asked.
@@ -35,6 +37,7 @@ pub(crate) fn run(command: &CaCommand) -> anyhow::Result<()> {
             host,
             lifetime,
         } => issue(dir, name, *role, host, *lifetime),
+        CaCommand::Revoke { name, dir, reason } => revoke(dir, name, reason.as_deref()),
     }
 }
 
@@ -107,6 +110,36 @@ fn issue(
     write_new(&paths[0], &certificate.pem(), 0o644)?;
     let shown = paths.each_ref().map(|path| path.display().to_string());
     output::print(&format!("{}\n{}\n", shown[0], shown[1]))?;
+    Ok(())
+}
+
+fn revoke(dir: &Path, name: &str, reason: Option<&str>) -> anyhow::Result<()> {
+    let name = AgentId::try_from(name.to_owned())?;
+    let reason = reason.unwrap_or_default();
+    anyhow::ensure!(!reason.contains('\n'), "the reason has more than one line");
+    let path = dir.join(REVOKED);
+    let what = || format!("writing {}", path.display());
+    let mut options = OpenOptions::new();
+    let mut list = options
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(what)?;
+    let at = Timestamp::from_millisecond(now_millis())?;
+    let line = format!("{name} # {} {reason}", at.strftime("%F"));
+    // A list that was written by hand may end within a line.
+    let before = std::fs::read(&path).with_context(what)?;
+    let begin = if before.last().is_none_or(|last| *last == b'\n') {
+        ""
+    } else {
+        "\n"
+    };
+    write!(list, "{begin}{}\n", line.trim_end()).with_context(what)?;
+    list.sync_all().with_context(what)?;
+    output::print(&format!(
+        "{}  tls.revoked of the coordinator: where it reads this file, {name} is cut off within seconds\n",
+        path.display()
+    ))?;
     Ok(())
 }
 

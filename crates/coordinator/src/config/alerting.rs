@@ -10,6 +10,9 @@ use spec::{Channel, Level};
 
 use super::ConfigError;
 
+/// Longest wait for more before a first word.
+const GROUP_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
+
 /// What is watched, and when people are told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -131,6 +134,16 @@ impl AlertingConfig {
                 return wrong(path, "is under \"1s\"");
             }
         }
+        for (path, wait) in [
+            ("alerting.group_wait.critical", self.group_wait.critical),
+            ("alerting.group_wait.high", self.group_wait.high),
+            ("alerting.group_wait.medium", self.group_wait.medium),
+            ("alerting.group_wait.low", self.group_wait.low),
+        ] {
+            if wait.as_duration() > GROUP_WAIT_MAX {
+                return wrong(path, "is over \"1h\": nobody would be told");
+            }
+        }
         Ok(())
     }
 
@@ -175,5 +188,9 @@ mod tests {
         expected.insert(Level::Medium, 90_000);
         assert_eq!(timing.wait, expected);
         assert_eq!(AlertingConfig::default().timing(), Timing::default());
+        let text = "[group_wait]\ncritical = '10h'";
+        let config: AlertingConfig = toml::from_str(text).unwrap();
+        let refused = config.validate().unwrap_err();
+        assert_eq!(refused.path, "alerting.group_wait.critical");
     }
 }

@@ -384,7 +384,14 @@ async fn an_agent_speaks_for_itself_until_it_is_revoked() {
 
     let streams = "vedette_coordinator_streams";
     assert!(world.metric(&viewer, streams).await >= 1.0);
-    std::fs::write(&world.revoked, "node-1\n").unwrap();
+    std::fs::write(&world.revoked, "node-9").unwrap();
+    let revoke = ["revoke", "node-1", "--reason", "the disk was sold"];
+    world.authority.ca(&revoke).await;
+    let list = std::fs::read_to_string(&world.revoked).unwrap();
+    assert!(
+        list.starts_with("node-9\nnode-1 # ") && list.ends_with(" the disk was sold\n"),
+        "{list}"
+    );
     within(SOON, "the revoked agent's end", || async {
         (world.metric(&viewer, streams).await == 0.0).then_some(())
     })
