@@ -11,7 +11,7 @@ mod tokens;
 
 use std::fmt;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::access::{Access, Caller, Need, Outcome, Peer};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
+use crate::net::neighbourhood;
 use crate::status::ToStatus as _;
 use authority::Signed;
 use knocks::{Knocks, Rate};
@@ -260,17 +261,6 @@ impl Shared {
             chain: signed.chain,
             lasts_millis: lasts.max(0).cast_unsigned(),
         }
-    }
-}
-
-/// Whom an address stands for: who has one address of IPv6 has 2^64 of them.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Connections: their number, their handshakes, and who is at the other end.
 
+mod hosts;
 mod tls;
 
 use std::io;
@@ -22,6 +23,9 @@ use tonic::transport::server::Connected;
 
 use crate::access::{Certificate, Peer};
 use crate::metrics::Metrics;
+
+pub(crate) use hosts::neighbourhood;
+use hosts::{Hosts, OfHost};
 
 pub use tls::{Alpn, Tls, TlsError, TlsFiles, follow};
 pub(crate) use tls::{certificates, verifier};
@@ -46,17 +50,20 @@ pub enum Limit {
     Body,
     /// There are as many connections as there may be.
     Connections,
+    /// Its host has as many as it may; it is closed.
+    Host,
     /// There are as many handshakes under way as there may be.
     Handshakes,
 }
 
 impl Limit {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Handshake,
         Self::Head,
         Self::Body,
         Self::Connections,
+        Self::Host,
         Self::Handshakes,
     ];
 
@@ -68,6 +75,7 @@ impl Limit {
             Self::Head => "head",
             Self::Body => "body",
             Self::Connections => "connections",
+            Self::Host => "host",
             Self::Handshakes => "handshakes",
         }
     }
@@ -101,8 +109,14 @@ pub struct Connection {
     bytes: Bytes,
     peer: Peer,
     heard: Heard,
-    /// Its place among [`CONNECTIONS_MAX`].
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// The place of a connection: among [`CONNECTIONS_MAX`], and among those of its host.
+#[derive(Debug)]
+struct Place {
+    _of_all: OwnedSemaphorePermit,
+    _of_host: OfHost,
 }
 
 impl Connection {
@@ -125,15 +139,18 @@ impl Connected for Connection {
     }
 }
 
-/// Accepts connections of a port for as long as someone takes them from the channel.
+/// Accepts connections of a port for as long as someone takes them from the channel, at most `per_host_max` of one
+/// host at a time; 0 for no bound.
 pub fn accept(
     listener: TcpListener,
     tls: Option<watch::Receiver<Tls>>,
     alpn: Alpn,
+    per_host_max: usize,
     metrics: Arc<Metrics>,
 ) -> mpsc::Receiver<Connection> {
     let (ready, connections) = mpsc::channel(HANDSHAKES_MAX);
-    let accepting = accept_all(listener, tls, alpn, metrics, ready);
+    let hosts = Hosts::new(per_host_max);
+    let accepting = accept_all(listener, tls, alpn, hosts, metrics, ready);
     drop(tokio::spawn(accepting));
     connections
 }
@@ -142,6 +159,7 @@ async fn accept_all(
     listener: TcpListener,
     tls: Option<watch::Receiver<Tls>>,
     alpn: Alpn,
+    hosts: Hosts,
     metrics: Arc<Metrics>,
     ready: mpsc::Sender<Connection>,
 ) {
@@ -173,6 +191,15 @@ async fn accept_all(
                 sleep(ACCEPT_AGAIN).await;
                 continue;
             }
+        };
+        let Some(of_host) = hosts.take(address.ip()) else {
+            metrics.limited(Limit::Host).inc();
+            tracing::debug!(%address, "this host has as many connections as it may");
+            continue;
+        };
+        let place = Place {
+            _of_all: place,
+            _of_host: of_host,
         };
         let acceptor = tls.as_ref().map(|tls| tls.borrow().acceptor(alpn));
         let (ready, metrics) = (ready.clone(), Arc::clone(&metrics));
@@ -208,7 +235,7 @@ async fn shake(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let Some(acceptor) = acceptor else {

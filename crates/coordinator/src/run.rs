@@ -169,6 +169,7 @@ pub async fn start(
     let authority = config.authority_files();
     let authority = authority.map(|files| Authority::read(&files, clock.wall_millis() / 1000));
     let access = start_access(&config, &store, &metrics, &clock, shutdown)?;
+    let per_host_max = config.access.connections_per_host_max;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let events = Events::new(Arc::clone(&store));
     let families = Families::open(Arc::clone(&store))?;
@@ -260,7 +261,10 @@ pub async fn start(
         join,
         access,
     };
-    let accept = |listener, alpn| net::accept(listener, tls.clone(), alpn, Arc::clone(&metrics));
+    let accept = |listener, alpn| {
+        let metrics = Arc::clone(&metrics);
+        net::accept(listener, tls.clone(), alpn, per_host_max, metrics)
+    };
     serve_grpc(accept(grpc.1, Alpn::H2), services, shutdown)?;
     serve_http(accept(http.1, Alpn::Http1), pages, shutdown);
     Ok(Running {

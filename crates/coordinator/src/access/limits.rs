@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Caller, Refusal};
+use crate::net::neighbourhood;
 use crate::rate::{Bucket, Rate};
 
 /// A board of dozens of panels comes at once, and so do the boards of a team in the morning.
@@ -71,7 +72,7 @@ impl Limits {
         let who = if caller.is_proven() {
             Who::Name(caller.name())
         } else {
-            Who::Host(host(address))
+            Who::Host(neighbourhood(address))
         };
         let taken = self.requests.take(&who, now);
         taken.map_err(|again| Refusal::TooOften {
@@ -82,19 +83,9 @@ impl Limits {
 
     /// Counts a failure. Gives what the host is told.
     pub(super) fn failed(&self, refusal: Refusal, address: IpAddr, now: Duration) -> Refusal {
-        match self.failures.take(&Who::Host(host(address)), now) {
+        match self.failures.take(&Who::Host(neighbourhood(address)), now) {
             Ok(()) => refusal,
             Err(again) => Refusal::TooManyFailures { again },
-        }
-    }
-}
-
-/// Where an address belongs to: whoever has one of IPv6 has a /64 of them.
-fn host(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
         }
     }
 }
@@ -164,7 +155,7 @@ mod tests {
     fn each_has_its_own_and_a_subnet_of_ipv6_is_one() {
         let buckets = Buckets::new(RATE);
         let take = |text: &str| {
-            let who = Who::Host(host(text.parse().unwrap()));
+            let who = Who::Host(neighbourhood(text.parse().unwrap()));
             buckets.take(&who, Duration::ZERO).is_ok()
         };
         assert!(take("10.0.0.1") && take("::ffff:10.0.0.1"));

@@ -34,6 +34,8 @@ pub struct AccessConfig {
     pub requests_per_second_max: u64,
     /// Failed attempts of one host in a second, on the average of four; 0 for no bound.
     pub failures_per_second_max: u64,
+    /// Connections of one host to one port; 0 for no bound.
+    pub connections_per_host_max: usize,
 }
 
 impl Default for AccessConfig {
@@ -43,6 +45,7 @@ impl Default for AccessConfig {
             insecure: false,
             requests_per_second_max: 500,
             failures_per_second_max: 5,
+            connections_per_host_max: 10_000,
         }
     }
 }

@@ -7,7 +7,7 @@ use process_tests::agent::{Agent, NO_COLLECTORS};
 use process_tests::coordinator::{Coordinator, get};
 use process_tests::within;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -137,4 +137,40 @@ async fn who_dribbles_is_cut_off_costs_little_and_holds_up_nobody() {
     }
     assert!(good.account().last_acknowledged() > acknowledged + 30);
     assert_eq!(good.account().complaints, Vec::<String>::new());
+}
+
+/// A connection to `to` from another address of this machine.
+async fn from_elsewhere(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_with_all_its_connections_gets_no_more_and_others_do() {
+    let coordinator = Coordinator::start("[access]\nconnections_per_host_max = 5\n").await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let mut stream = from_elsewhere(coordinator.http).await;
+        stream
+            .write_all(b"GET /-/ready HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let mut beyond = from_elsewhere(coordinator.http).await;
+    assert!(matches!(beyond.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    let metric = format!("{LIMITED}{{reason=\"host\"}}");
+    assert_eq!(coordinator.metric(&metric).await, Some(1.0));
+    held.pop();
+    within(process_tests::SOON, "a place again", || async {
+        let mut stream = from_elsewhere(coordinator.http).await;
+        let asked = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(asked).await.ok()?;
+        (stream.read(&mut [0; 1]).await.ok()? == 1).then_some(())
+    })
+    .await;
 }
