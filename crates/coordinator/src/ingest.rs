@@ -1,5 +1,6 @@
 //! The streams of the agents: the bulk lane (`Sync`) and the urgent lane (`Urgent`).
 
+mod answers;
 mod future;
 mod keeping;
 pub(crate) mod quota;
@@ -16,13 +17,14 @@ use std::time::Duration;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::Store;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::ingest::Hello;
 use wire::proto;
 use wire::proto::ingest_service_server::IngestService;
 
+use self::answers::Answers;
 use crate::access::{Access, Caller, Peer, Refusal};
 use crate::alerting::Outposts;
 use crate::config::Config;
@@ -35,8 +37,6 @@ use crate::writer::Writer;
 
 /// How long a new stream may take to say who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-/// Answers that may wait in a stream before its agent is no longer read.
-const ANSWERS_MAX: usize = 64;
 
 /// The ingest service.
 #[derive(Clone)]
@@ -135,7 +135,7 @@ impl IngestService for Ingest {
     ) -> Result<Response<Self::SyncStream>, Status> {
         let opener = Opener::of(&request)?;
         let mut incoming = request.into_inner();
-        let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+        let (answers, outgoing) = Answers::new(self.metrics.unread_streams.clone());
         let ingest = self.clone();
         // The response begins at once: the agent sends its hello only when the stream stands.
         drop(self.shutdown.spawn("ingest stream", async move {
@@ -149,8 +149,7 @@ impl IngestService for Ingest {
             };
             if let Err(status) = ended {
                 tracing::warn!(status = %status.message(), code = ?status.code(), "stream ended");
-                // An agent that is gone does not need to hear why.
-                drop(answers.try_send(Err(status)));
+                answers.end(status);
             }
         }));
         Ok(Response::new(ReceiverStream::new(outgoing)))
@@ -164,14 +163,14 @@ impl IngestService for Ingest {
     ) -> Result<Response<Self::UrgentStream>, Status> {
         let opener = Opener::of(&request)?;
         let mut incoming = request.into_inner();
-        let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+        let (answers, outgoing) = Answers::new(self.metrics.unread_streams.clone());
         let ingest = self.clone();
         drop(self.shutdown.spawn("urgent stream", async move {
             if let Err(status) = ingest.run_urgent(opener, &mut incoming, &answers).await {
                 if status.code() == tonic::Code::InvalidArgument {
                     ingest.metrics.protocol_errors.inc();
                 }
-                drop(answers.send(Err(status)).await);
+                answers.end(status);
             }
         }));
         Ok(Response::new(ReceiverStream::new(outgoing)))

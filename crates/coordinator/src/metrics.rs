@@ -66,6 +66,8 @@ pub struct Metrics {
     pub over_quota: Counter,
     /// Streams that became too old.
     pub moved: Counter,
+    /// Streams ended because the agent did not read their answers.
+    pub unread_streams: Counter,
     /// Streams ended because of what the agent said.
     pub protocol_errors: Counter,
     /// Events recorded.
@@ -213,6 +215,10 @@ impl Metrics {
             slowed: counter(
                 "vedette_coordinator_slowed_total",
                 "Times that an agent was told to wait.",
+            ),
+            unread_streams: counter(
+                "vedette_coordinator_unread_streams_total",
+                "Streams ended because their agent read no answer for a minute.",
             ),
             protocol_errors: counter(
                 "vedette_coordinator_protocol_errors_total",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use series::{Family, Labels, MetricKind, Sequences};
 use store::{Outcome, SeriesId};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 use wire::ingest::Hello;
@@ -25,7 +25,7 @@ use crate::losses;
 use crate::status::ToStatus;
 use crate::writer::{Load, Verdict};
 
-pub(super) type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
+pub(super) type Answers = super::Answers<proto::SyncResponse>;
 
 /// Batches of one stream that may wait for the writer. More would only grow memory: the agent's
 /// window bounds their bytes, this their number.
@@ -69,8 +69,6 @@ pub(super) struct Pending {
     pub(super) verdict: oneshot::Receiver<Verdict>,
     /// What it adds to the node's account when it is taken.
     pub(super) received: Received,
-    /// Its share of [`super::DECODED_SAMPLES_MAX`].
-    pub(super) _decoded: OwnedSemaphorePermit,
 }
 
 /// What is to be answered.
@@ -169,10 +167,7 @@ pub(super) async fn send(answers: &Answers, message: Answer) -> Result<(), Statu
     let response = proto::SyncResponse {
         message: Some(message),
     };
-    answers
-        .send(Ok(response))
-        .await
-        .map_err(|_gone| Status::cancelled("the agent is gone"))
+    answers.send(response).await
 }
 
 impl Stream<'_> {

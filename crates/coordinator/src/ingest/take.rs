@@ -180,13 +180,12 @@ impl Stream<'_> {
             .acquire_many_owned(share)
             .await;
         let decoded = decoded.map_err(|_closed| draining())?;
-        let verdict = self.ingest.writer.submit(arrival).await;
+        let verdict = self.ingest.writer.submit_in(Some(decoded), arrival).await;
         Ok(Pending {
             about,
             arrived,
             verdict: verdict.map_err(|_stopped| draining())?,
             received,
-            _decoded: decoded,
         })
     }
 

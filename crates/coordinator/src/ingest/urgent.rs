@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 use wire::ingest::{Event, Hello};
 use wire::proto;
 use wire::proto::urgent_request::Message;
 
-use super::{Ingest, Opener, checked_hello, draining, first};
+use super::{Answers, Ingest, Opener, checked_hello, draining, first};
 use crate::status::ToStatus;
 
 /// An alert that was found so long ago was kept while its agent was cut off: its end may follow it.
@@ -19,8 +18,6 @@ const FOLLOWS_WITHIN: Duration = Duration::from_millis(300);
 const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
 /// Most events that are looked at together: what an agent sends without an answer.
 const TOGETHER_MAX: usize = 256;
-
-type Answers = mpsc::Sender<Result<proto::UrgentResponse, Status>>;
 
 /// Whether the event says that an alert fires, which a later one of these says is over. Nobody is called
 /// for that any more; both are kept as events.
@@ -37,7 +34,7 @@ impl Ingest {
         &self,
         opener: Opener,
         incoming: &mut Streaming<proto::UrgentRequest>,
-        answers: &Answers,
+        answers: &Answers<proto::UrgentResponse>,
     ) -> Result<(), Status> {
         let hello = match first(incoming).await?.message {
             Some(Message::Hello(hello)) => checked_hello(Some(hello))?,
@@ -73,10 +70,7 @@ impl Ingest {
                 let is_over = is_over_by(&event, later.unwrap_or_default());
                 let id = self.take_event(&hello, event, is_over).await?;
                 let message = Some(proto::urgent_response::Message::RecordedEventId(id));
-                let answer = Ok(proto::UrgentResponse { message });
-                if answers.send(answer).await.is_err() {
-                    return Ok(());
-                }
+                answers.send(proto::UrgentResponse { message }).await?;
             }
             ended?;
         }
