@@ -95,6 +95,8 @@ pub struct Received {
     pub series: u64,
     /// Samples that were left out because their time has not come.
     pub future: u64,
+    /// Samples that were left out because their series were refused.
+    pub homeless: u64,
     /// Time of the newest sample, if there is one.
     pub newest_sample_millis: Option<i64>,
 }

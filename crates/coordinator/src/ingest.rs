@@ -3,6 +3,7 @@
 mod answers;
 mod future;
 mod keeping;
+mod left_out;
 pub(crate) mod quota;
 mod rules;
 mod skew;

@@ -60,6 +60,8 @@ pub struct Metrics {
     pub lost: [Counter; losses::REASONS.len()],
     /// Samples of agents that were left out because their time has not come.
     pub future_samples: Counter,
+    /// Samples of agents that were left out because their series were refused.
+    pub homeless_samples: Counter,
     /// Times that an agent was told to wait.
     pub slowed: Counter,
     /// Times that an agent had to wait because it sent more than its quota.
@@ -129,7 +131,7 @@ impl Metrics {
                 .expect(VALID)
         });
         let lost = losses::REASONS.map(|reason| {
-            let help = "Batches that agents made and that will never come, by reason; of thinned ones and those with samples of the future a part has come.";
+            let help = "Batches that agents made and that will never come, by reason; of thinned ones, refused_part, series_refused and those with samples of the future a part has come.";
             let labels = [("reason", reason)];
             registry
                 .counter("vedette_coordinator_lost_batches_total", help, &labels)
@@ -203,6 +205,10 @@ impl Metrics {
             future_samples: counter(
                 "vedette_coordinator_future_samples_total",
                 "Samples of agents that were left out because they are later than ingest.future_max allows.",
+            ),
+            homeless_samples: counter(
+                "vedette_coordinator_refused_series_samples_total",
+                "Samples of agents that were left out because their series were refused when they were defined.",
             ),
             over_quota: counter(
                 "vedette_coordinator_over_quota_total",

@@ -31,6 +31,7 @@ mod head;
 mod index;
 mod journal;
 mod labels;
+mod notes;
 mod open;
 mod paged;
 mod read;
@@ -52,12 +53,13 @@ pub use codec::Samples;
 pub use compact::Compacted;
 pub use flush::Flushed;
 pub use labels::Listing;
+pub use notes::{Join, Note};
 pub use open::Recovery;
 pub use read::{Meter, Selected, Selection};
 pub use retain::Retained;
 pub use state::StateRow;
 pub use windows::{FoundWindows, KEPT_TIERS, WindowSeries};
-pub use write::{Arrival, ArrivedBlock, Defined, Note, Outcome};
+pub use write::{Arrival, ArrivedBlock, Defined, Outcome};
 
 /// Number of a series in this store. Given by [`Store::define`], never by anyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -201,6 +203,7 @@ struct Counters {
 #[derive(Debug)]
 struct Journal {
     next_position: u64,
+    notes: notes::Notes,
 }
 
 /// A store of series over an [`Engine`].

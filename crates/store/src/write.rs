@@ -9,6 +9,7 @@ use series::{Block, Labels, MetricKind, Sequences};
 
 use crate::engine::{Batch, Durability, Family};
 use crate::groups::Stretch;
+use crate::notes::{Note, Notes};
 use crate::open::{encode_mark, engine_error};
 use crate::{Error, Mark, SeriesId, Settled, Store, journal, keys, locked, reading, writing};
 
@@ -26,18 +27,6 @@ pub struct Arrival {
     pub blocks: Vec<ArrivedBlock>,
     /// Samples that came one by one, under the numbers of their [`SeriesId`]s.
     pub samples: Samples,
-}
-
-/// A row of a state space for each range of sequences. Its key is `key`, then the first and the last
-/// sequence, big-endian.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The space.
-    pub space: u8,
-    /// How its key begins.
-    pub key: Vec<u8>,
-    /// What it holds.
-    pub value: Vec<u8>,
 }
 
 /// One block of an [`Arrival`]. `received` is the encoding of `block`; there are as many series as
@@ -157,7 +146,7 @@ impl Store {
         let mut outcomes = Vec::with_capacity(arrivals.len());
         let mut taken = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
-            let outcome = self.judge(&arrival, &mut marks, &mut batch);
+            let outcome = self.judge(&arrival, &mut marks, &mut journal.notes, &mut batch);
             outcomes.push(outcome);
             if outcome == Outcome::Taken {
                 taken.push(self.place(arrival));
@@ -210,6 +199,7 @@ impl Store {
         &self,
         arrival: &Arrival,
         marks: &mut HashMap<String, Settled>,
+        notes: &mut Notes,
         batch: &mut Batch,
     ) -> Outcome {
         let mut settled = arrival.mark.as_ref().map(|(agent, mark)| {
@@ -246,10 +236,8 @@ impl Store {
             }
         }
         if let Some(note) = &arrival.note {
-            for (first, last) in new {
-                let key = [&*note.key, &first.to_be_bytes(), &last.to_be_bytes()].concat();
-                let key = keys::state(note.space, &key);
-                batch.put(Family::State, key, note.value.clone());
+            for range in new {
+                notes.put(note, range, batch);
             }
         }
         if let (Some((agent, _)), Some(settled)) = (&arrival.mark, settled) {

@@ -286,7 +286,9 @@ impl Stream<'_> {
                     let is_backfill = batch.backfill;
                     let taken = self.take(batch).await?;
                     let sent = (
-                        taken.received.samples + taken.received.future,
+                        taken.received.samples
+                            + taken.received.future
+                            + taken.received.homeless,
                         taken.received.bytes,
                     );
                     if pending.send(taken).await.is_err() {
@@ -416,6 +418,7 @@ async fn acknowledge(
             Ok(Outcome::Taken) => {
                 connection.received(pending.received);
                 ingest.metrics.future_samples.add(pending.received.future);
+                ingest.metrics.homeless_samples.add(pending.received.homeless);
             }
             Ok(Outcome::Duplicate) => {}
             Ok(Outcome::StaleSeries) => {

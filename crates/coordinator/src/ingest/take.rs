@@ -10,6 +10,7 @@ use wire::proto;
 
 use super::draining;
 use super::future::{Future, lead_millis};
+use super::left_out::LeftOut;
 use super::stream::{About, Pending, Stream};
 use crate::fleet::Received;
 use crate::losses;
@@ -39,13 +40,12 @@ impl Stream<'_> {
             ..Received::default()
         };
         let mut cells_left = series::limits::BLOCK_SAMPLES_MAX;
-        let mut refusal = None;
-        let mut future = Future::default();
+        let mut left_out = LeftOut::default();
         let mut blocks = Vec::with_capacity(batch.blocks.len());
         for block in batch.blocks {
             received.bytes += block.columns.len() as u64;
-            match self.check(block, cells_left, &mut future) {
-                Ok(block) if block.block.times.is_empty() => {}
+            match self.check(block, cells_left, &mut left_out) {
+                Ok(block) if block.block.times.is_empty() || block.series.is_empty() => {}
                 Ok(block) => {
                     let newest = block.block.times.last().copied();
                     received.newest_sample_millis = received.newest_sample_millis.max(newest);
@@ -58,38 +58,39 @@ impl Stream<'_> {
                     self.ingest.metrics.refused(why).inc();
                     let agent = &self.hello.agent_id;
                     tracing::error!(%agent, sequence, reason, "a block of a batch was refused");
-                    refusal = Some(reason);
+                    left_out.refusal = Some(reason);
                 }
             }
         }
         self.ingest.metrics.received_bytes.add(received.bytes);
-        received.future = future.samples;
-        let is_future = future.samples > 0;
-        self.tell_of_future(sequence, future);
-        let nothing = || Some("holds nothing but samples of the future".to_owned());
-        let refusal = refusal.or_else(|| is_future.then(nothing).flatten());
-        let refusal = refusal.filter(|_| blocks.is_empty());
-        let lost = match &refusal {
-            // Of what is partly here only one thing can be said.
-            _ if is_future => Some(losses::FUTURE),
-            Some(_) => Some(losses::REFUSED),
-            None => batch.thinned.then_some(losses::THINNED),
-        };
-        let note = lost.map(|reason| {
-            self.ingest.metrics.lost(reason).inc();
-            let (offset, now) = (self.skew.offset_millis(), self.ingest.clock.wall_millis());
-            let span = future.span(offset, now);
-            self.note(reason, span.or_else(|| span_of(&blocks)))
-        });
+        (received.future, received.homeless) = (left_out.future.samples, left_out.homeless);
+        self.tell_of_future(sequence, left_out.future);
+        let refusal = left_out.refusal().filter(|_| blocks.is_empty());
         let arrival = Arrival {
             mark: Some(self.mark(batch.first_sequence.get(), sequence)),
-            note,
+            note: self.note_of_batch(&left_out, batch.thinned, &blocks),
             generation: self.generation,
             blocks,
             samples: store::Samples::default(),
         };
         let about = About::Batch { sequence, refusal };
         self.submit(arrival, about, received, arrived).await
+    }
+
+    /// What is to be noted of a batch that is not here as its agent made it.
+    fn note_of_batch(
+        &self,
+        left_out: &LeftOut,
+        is_thinned: bool,
+        blocks: &[ArrivedBlock],
+    ) -> Option<store::Note> {
+        let reason = left_out.reason(!blocks.is_empty());
+        let reason = reason.or_else(|| is_thinned.then_some(losses::THINNED))?;
+        self.ingest.metrics.lost(reason).inc();
+        let (offset, now) = (self.skew.offset_millis(), self.ingest.clock.wall_millis());
+        let span = left_out.span(offset, now).or_else(|| span_of(blocks));
+        let (agent, epoch) = (&self.hello.agent_id, self.hello.epoch.get());
+        Some(losses::note_of_batch(agent, epoch, reason, span, now))
     }
 
     /// Hands on the word of a loss.
@@ -193,7 +194,7 @@ impl Stream<'_> {
         &self,
         block: wire::ingest::Block,
         cells_max: usize,
-        future: &mut Future,
+        left_out: &mut LeftOut,
     ) -> Result<ArrivedBlock, (Refused, String)> {
         let mut decoded = codec::decode_block_within(&block.columns, cells_max)
             .map_err(|error| (Refused::Damaged, error.to_string()))?;
@@ -207,7 +208,8 @@ impl Stream<'_> {
         if series.len() != decoded.columns.len() {
             return Err(unknown("names more or fewer series than it has columns"));
         }
-        let is_cut = self.check_times(&mut decoded, future)?;
+        let is_cut = self.check_times(&mut decoded, &mut left_out.future)?;
+        left_out.note_homeless(&series, &decoded);
         if is_cut {
             for (id, column) in series.iter_mut().zip(&decoded.columns) {
                 *id = id.filter(|_| !column.values.is_empty());

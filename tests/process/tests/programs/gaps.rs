@@ -245,3 +245,42 @@ async fn samples_of_the_future_are_left_out_and_told_and_the_others_taken() {
     early.say(batch(1, &[0], now + 15 * MINUTE)).await;
     assert_eq!(early.acknowledged(1).await, 1);
 }
+
+fn rows(shown: &serde_json::Value) -> Vec<(String, u64, u64)> {
+    let losses = shown["losses"].as_array().unwrap().iter();
+    let number = |it: &serde_json::Value, name: &str| it[name].as_u64().unwrap();
+    losses
+        .map(|it| {
+            let reason = it["reason"].as_str().unwrap().to_owned();
+            let (first, last) = (number(it, "first_sequence"), number(it, "last_sequence"));
+            (reason, first, last)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_which_a_part_was_refused_is_told_as_lost_in_part() {
+    let coordinator = Coordinator::start("").await;
+    let way = channel(&coordinator);
+    let now = now_millis();
+    let (mut partly, _) = stream(&way, hello(AGENT)).await;
+    for sequence in 1..=20 {
+        let at = now - 60_000 + 1000 * i64::try_from(sequence).unwrap();
+        let (Message::Batch(mut good), Message::Batch(bad)) =
+            (batch(sequence, &[0], at), batch(sequence, &[99], at))
+        else {
+            unreachable!("they were made just now");
+        };
+        good.blocks.extend(bad.blocks);
+        partly.say(Message::Batch(good)).await;
+        assert_eq!(partly.acknowledged(sequence).await, sequence);
+    }
+    let count = single(&way, "count_over_time(hostile[1h])", now).await;
+    assert_eq!(count, Some(20.0));
+    let lost = "vedette_coordinator_lost_batches_total{reason=\"refused_part\"}";
+    assert_eq!(coordinator.metric(lost).await, Some(20.0));
+    let shown = gaps(&coordinator).await;
+    let expected = [("refused_part".to_owned(), 1, 20)];
+    assert_eq!(rows(&shown), expected, "{shown}");
+    assert_ne!(shown["losses"][0]["from"], serde_json::Value::Null);
+}
