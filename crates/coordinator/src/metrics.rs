@@ -90,6 +90,10 @@ pub struct Metrics {
     pub write_failures: Counter,
     /// Samples of remote write that were refused.
     pub write_refused_samples: [Counter; remote::Reason::ALL.len()],
+    /// Words of losses that cannot be read.
+    pub unreadable_losses: Gauge,
+    /// Words of losses that were dropped because there were too many of their agents.
+    pub dropped_losses: Counter,
     /// Flushes, compactions and retentions that failed.
     pub upkeep_failures: Counter,
     /// Queries answered, from receipt to the last series.
@@ -260,6 +264,14 @@ impl Metrics {
                 "Remote-write requests of which nothing was taken in.",
             ),
             write_refused_samples,
+            unreadable_losses: gauge(
+                "vedette_coordinator_unreadable_losses",
+                "Words of losses that cannot be read, when they were last looked through.",
+            ),
+            dropped_losses: counter(
+                "vedette_coordinator_dropped_losses_total",
+                "Words of losses that were dropped because there were more than 10000 of their agent.",
+            ),
             upkeep_failures: counter(
                 "vedette_coordinator_upkeep_failures_total",
                 "Flushes, compactions and retentions that failed.",
@@ -279,6 +291,7 @@ impl Metrics {
             registry,
         };
         metrics.streams.set(0.0);
+        metrics.unreadable_losses.set(0.0);
         metrics.registry.collector(process_families);
         metrics
             .registry
