@@ -1,6 +1,7 @@
 //! The streams of the agents: the bulk lane (`Sync`) and the urgent lane (`Urgent`).
 
 mod answers;
+mod define;
 mod future;
 mod keeping;
 mod left_out;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use series::{Family, Labels, MetricKind, Sequences};
+use series::Sequences;
 use store::{Outcome, SeriesId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -30,8 +30,6 @@ pub(super) type Answers = super::Answers<proto::SyncResponse>;
 /// Batches of one stream that may wait for the writer. More would only grow memory: the agent's
 /// window bounds their bytes, this their number.
 const IN_FLIGHT_MAX: usize = 64;
-/// Most metrics that one message may say something of.
-const FAMILIES_MAX: usize = 10_000;
 /// What the word of a loss takes of an agent's quota, in samples: it is a row for good.
 const LOSS_COSTS: u64 = 1000;
 /// How long an agent is told to wait while the writer is behind, and how often it is told.
@@ -40,7 +38,7 @@ const SLOW_DOWN: Duration = Duration::from_millis(500);
 /// A stream whose agent is known.
 pub(super) struct Stream<'a> {
     pub(super) ingest: &'a Ingest,
-    opener: Opener,
+    pub(super) opener: Opener,
     pub(super) hello: Hello,
     pub(super) connection: Arc<Connection>,
     /// The series of this stream's numbers; none for those that the index had no room for.
@@ -53,6 +51,8 @@ pub(super) struct Stream<'a> {
     pub(super) skew: Skew,
     /// Whether it was logged that samples of the future come.
     pub(super) is_future_told: bool,
+    /// Whether it was logged that series were refused.
+    pub(super) is_refused_told: bool,
     /// When the agent was last told to wait.
     slowed_at: Option<Duration>,
     /// The configuration as it is now, and whether it has changed since the agent was told.
@@ -113,6 +113,7 @@ pub(super) async fn open<'a>(
         in_order: None,
         skew,
         is_future_told: false,
+        is_refused_told: false,
         slowed_at: None,
         config,
         rules: None,
@@ -286,9 +287,7 @@ impl Stream<'_> {
                     let is_backfill = batch.backfill;
                     let taken = self.take(batch).await?;
                     let sent = (
-                        taken.received.samples
-                            + taken.received.future
-                            + taken.received.homeless,
+                        taken.received.samples + taken.received.future + taken.received.homeless,
                         taken.received.bytes,
                     );
                     if pending.send(taken).await.is_err() {
@@ -314,65 +313,6 @@ impl Stream<'_> {
     pub(super) fn wrong(&self, what: &str) -> Status {
         self.ingest.metrics.protocol_errors.inc();
         Status::invalid_argument(format!("{what} in the stream of {}", self.hello.agent_id))
-    }
-
-    fn define(&mut self, definitions: &proto::SeriesDefinitions) -> Result<(), Status> {
-        let list: Vec<(Labels, MetricKind)> = codec::decode_labels_list(&definitions.list)
-            .map_err(|error| self.wrong(&format!("definitions that do not decode ({error})")))?;
-        for (labels, _) in &list {
-            let (access, what) = (&self.ingest.access, "ingest.series");
-            self.opener.may_be(access, labels.get("node"), what)?;
-        }
-        if usize::try_from(definitions.first_ref).ok() != Some(self.dictionary.len()) {
-            return Err(self.wrong("definitions that leave a gap"));
-        }
-        let max = self.ingest.config.borrow().ingest.series_per_stream_max;
-        if self.dictionary.len() + list.len() > max as usize {
-            self.ingest.metrics.protocol_errors.inc();
-            return Err(Status::resource_exhausted(format!(
-                "more than {max} series on the stream of {}; raise ingest.series_per_stream_max or \
-                 give the agent fewer targets",
-                self.hello.agent_id
-            )));
-        }
-        let bytes = definitions.list.len() as u64;
-        self.ingest.metrics.received_bytes.add(bytes);
-        let series = list.len() as u64;
-        self.connection.received(Received {
-            bytes,
-            series,
-            ..Received::default()
-        });
-        let defined = self
-            .ingest
-            .store
-            .define(&list)
-            .map_err(|error| error.to_status())?;
-        self.dictionary.extend(defined.ids);
-        Ok(())
-    }
-
-    /// Takes note of what metrics mean.
-    async fn note_families(&self, said: Vec<proto::MetricFamily>) -> Result<(), Status> {
-        if said.len() > FAMILIES_MAX {
-            return Err(self.wrong(&format!("more than {FAMILIES_MAX} families in one message")));
-        }
-        if said.is_empty() {
-            return Ok(());
-        }
-        let families = self.ingest.families.clone();
-        let noted = daemon::blocking::spawn(move || {
-            families.note(said.into_iter().map(|family| Family {
-                name: family.name,
-                help: family.help,
-                unit: family.unit,
-                ..Family::default()
-            }))
-        });
-        let noted = noted
-            .await
-            .map_err(|_source| Status::internal("noting families panicked"))?;
-        noted.map_err(|error| error.to_status())
     }
 
     /// Tells the agent to wait while the writer is behind, before its queue is full and the stream
@@ -418,7 +358,10 @@ async fn acknowledge(
             Ok(Outcome::Taken) => {
                 connection.received(pending.received);
                 ingest.metrics.future_samples.add(pending.received.future);
-                ingest.metrics.homeless_samples.add(pending.received.homeless);
+                ingest
+                    .metrics
+                    .homeless_samples
+                    .add(pending.received.homeless);
             }
             Ok(Outcome::Duplicate) => {}
             Ok(Outcome::StaleSeries) => {
