@@ -51,6 +51,31 @@ struct Node {
     dirty: bool,
 }
 
+impl Node {
+    /// All but what the store knows.
+    fn describe(&self, agent: &AgentId) -> proto::Node {
+        let kept = self.kept.clone();
+        proto::Node {
+            agent_id: agent.as_str().to_owned(),
+            labels: kept.labels,
+            version: kept.version,
+            address: kept.address,
+            connected: self.stream.is_some(),
+            first_seen_millis: kept.first_seen_millis,
+            connected_since_millis: kept.connected_since_millis,
+            last_message_millis: kept.last_message_millis,
+            newest_sample_millis: kept.newest_sample_millis,
+            series: self.series,
+            samples_total: self.samples,
+            batches_total: self.batches,
+            bytes_total: self.bytes,
+            clock_offset_millis: kept.clock_offset_millis,
+            future_samples_total: self.future,
+            ..proto::Node::default()
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     nodes: BTreeMap<AgentId, Node>,
@@ -217,39 +242,19 @@ impl Fleet {
     }
 
     pub(crate) fn list(&self) -> Vec<proto::Node> {
-        let state = self.lock();
-        state
-            .nodes
-            .iter()
-            .map(|(agent, node)| self.describe(agent, node))
-            .collect()
-    }
-
-    fn describe(&self, agent: &AgentId, node: &Node) -> proto::Node {
-        let kept = node.kept.clone();
-        let settled = self.store.settled(agent.as_str()).sequences;
-        proto::Node {
-            agent_id: agent.as_str().to_owned(),
-            labels: kept.labels,
-            version: kept.version,
-            address: kept.address,
-            connected: node.stream.is_some(),
-            first_seen_millis: kept.first_seen_millis,
-            connected_since_millis: kept.connected_since_millis,
-            last_message_millis: kept.last_message_millis,
-            newest_sample_millis: kept.newest_sample_millis,
-            last_durable_sequence: settled.through(),
-            missing_batches: settled
-                .missing(1, settled.last())
-                .map(|(first, last)| last - first + 1)
-                .sum(),
-            series: node.series,
-            samples_total: node.samples,
-            batches_total: node.batches,
-            bytes_total: node.bytes,
-            clock_offset_millis: kept.clock_offset_millis,
-            future_samples_total: node.future,
+        let mut nodes: Vec<proto::Node> = {
+            let state = self.lock();
+            let nodes = state.nodes.iter();
+            nodes.map(|(agent, node)| node.describe(agent)).collect()
+        };
+        // The store is asked when no stream waits for the nodes: there are many of both.
+        for node in &mut nodes {
+            let settled = self.store.settled(&node.agent_id).sequences;
+            node.last_durable_sequence = settled.through();
+            let missing = settled.missing(1, settled.last());
+            node.missing_batches = missing.map(|(first, last)| last - first + 1).sum();
         }
+        nodes
     }
 
     fn summary(&self) -> proto::GetSummaryResponse {
