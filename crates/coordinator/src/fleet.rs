@@ -15,6 +15,7 @@ use wire::proto;
 
 use crate::events::Events;
 use crate::ingest::quota::{Quota, Rates};
+use crate::rate::{Bucket, Rate};
 
 pub use api::FleetApi;
 
@@ -47,6 +48,8 @@ struct Node {
     future: u64,
     /// Kept over streams, so that a new one is no way around it.
     quota: Quota,
+    /// The same, of events.
+    events: Bucket,
     /// Whether `kept` has changed since it was written.
     dirty: bool,
 }
@@ -80,6 +83,8 @@ impl Node {
 struct State {
     nodes: BTreeMap<AgentId, Node>,
     streams_so_far: u64,
+    /// Events of those who have sent nothing else yet.
+    strangers: Bucket,
 }
 
 /// All nodes that were ever seen. Cheap to clone.
@@ -226,6 +231,19 @@ impl Fleet {
             return Ok(());
         }
         self.store.put_state(SPACE, rows)
+    }
+
+    /// Takes events from an agent's quota. Gives how long no more of them should be taken. Agents that
+    /// have never opened a stream of the bulk lane share one: their names may be made up.
+    #[must_use]
+    pub(crate) fn charge_events(&self, agent: &AgentId, events: u64, rate: Rate) -> Duration {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        let State {
+            nodes, strangers, ..
+        } = &mut *state;
+        let bucket = nodes.get_mut(agent).map_or(strangers, |it| &mut it.events);
+        bucket.charge(now, events, rate)
     }
 
     /// The agents that were ever seen.

@@ -9,6 +9,7 @@ use store::{Outcome, SeriesId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
+use wire::Message as _;
 use wire::ingest::Hello;
 use wire::proto;
 use wire::proto::sync_request::Message;
@@ -40,6 +41,8 @@ pub(super) struct Stream<'a> {
     pub(super) ingest: &'a Ingest,
     pub(super) opener: Opener,
     pub(super) hello: Hello,
+    /// Its size.
+    hello_bytes: u64,
     pub(super) connection: Arc<Connection>,
     /// The series of this stream's numbers; none for those that the index had no room for.
     pub(super) dictionary: Vec<Option<SeriesId>>,
@@ -92,6 +95,7 @@ pub(super) async fn open<'a>(
     opener: Opener,
     answers: &Answers,
 ) -> Result<Stream<'a>, Status> {
+    let hello_bytes = first.encoded_len() as u64;
     let hello = match first.message {
         Some(Message::Hello(hello)) => checked_hello(Some(hello)),
         _ => checked_hello(None),
@@ -107,6 +111,7 @@ pub(super) async fn open<'a>(
         ingest,
         opener,
         hello,
+        hello_bytes,
         connection,
         dictionary: Vec::new(),
         generation: ingest.store.generation(),
@@ -246,7 +251,7 @@ impl Stream<'_> {
     ) -> Result<(), Status> {
         let mut age = Age::of(self);
         // Until then nothing is read, because of the agent's quota.
-        let mut reads_from = Instant::now();
+        let mut reads_from = self.keep_to_quota((0, self.hello_bytes), answers).await?;
         loop {
             let message = tokio::select! {
                 () = self.ingest.shutdown.draining() => return Err(draining()),
@@ -273,41 +278,59 @@ impl Stream<'_> {
             let Some(message) = message else {
                 return Ok(());
             };
-            match message.message {
-                Some(Message::Definitions(definitions)) => {
-                    self.define(&definitions)?;
-                    self.note_families(definitions.families).await?;
-                }
-                Some(Message::Batch(batch)) => {
-                    if let Some(skipped) = self.lose_skipped(batch.sequence).await?
-                        && pending.send(skipped).await.is_err()
-                    {
-                        return Ok(());
-                    }
-                    let is_backfill = batch.backfill;
-                    let taken = self.take(batch).await?;
-                    let sent = (
-                        taken.received.samples + taken.received.future + taken.received.homeless,
-                        taken.received.bytes,
-                    );
-                    if pending.send(taken).await.is_err() {
-                        return Ok(());
-                    }
-                    reads_from = self.keep_to_quota(sent, answers).await?;
-                    self.slow_down(is_backfill, answers).await?;
-                }
-                Some(Message::Loss(loss)) => {
-                    let answer = self.lose(loss).await?;
-                    if pending.send(answer).await.is_err() {
-                        return Ok(());
-                    }
-                    reads_from = self.keep_to_quota((LOSS_COSTS, 0), answers).await?;
-                }
-                Some(Message::RulesRun(run)) => self.take_run(run).await?,
-                Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
-                None => return Err(self.wrong("an empty message")),
+            let bytes = message.encoded_len() as u64;
+            let is_backfill = match &message.message {
+                Some(Message::Batch(batch)) => Some(batch.backfill),
+                _ => None,
+            };
+            let Some(samples) = self.hear(message, &pending).await? else {
+                return Ok(());
+            };
+            reads_from = self.keep_to_quota((samples, bytes), answers).await?;
+            if let Some(is_backfill) = is_backfill {
+                self.slow_down(is_backfill, answers).await?;
             }
         }
+    }
+
+    /// Takes in a message. Gives what it takes of the agent's quota, in samples; nothing when no more is
+    /// answered.
+    async fn hear(
+        &mut self,
+        message: proto::SyncRequest,
+        pending: &mpsc::Sender<Pending>,
+    ) -> Result<Option<u64>, Status> {
+        let (answer, samples) = match message.message {
+            Some(Message::Definitions(definitions)) => {
+                self.define(&definitions)?;
+                self.note_families(definitions.families).await?;
+                return Ok(Some(0));
+            }
+            Some(Message::Batch(batch)) => {
+                if let Some(skipped) = self.lose_skipped(batch.sequence).await?
+                    && pending.send(skipped).await.is_err()
+                {
+                    return Ok(None);
+                }
+                let taken = self.take(batch).await?;
+                let Received {
+                    samples,
+                    future,
+                    homeless,
+                    ..
+                } = taken.received;
+                (taken, samples + future + homeless)
+            }
+            Some(Message::Loss(loss)) => (self.lose(loss).await?, LOSS_COSTS),
+            Some(Message::RulesRun(run)) => {
+                self.take_run(run).await?;
+                return Ok(Some(0));
+            }
+            Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
+            None => return Err(self.wrong("an empty message")),
+        };
+        let is_awaited = pending.send(answer).await.is_ok();
+        Ok(is_awaited.then_some(samples))
     }
 
     pub(super) fn wrong(&self, what: &str) -> Status {

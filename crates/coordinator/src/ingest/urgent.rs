@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Status, Streaming};
 use wire::ingest::{Event, Hello};
 use wire::proto;
 use wire::proto::urgent_request::Message;
 
+use super::keeping::QUOTA_WAIT_MAX;
+use super::quota::BURST;
 use super::{Answers, Ingest, Opener, checked_hello, draining, first};
+use crate::rate::Rate;
 use crate::status::ToStatus;
 
 /// An alert that was found so long ago was kept while its agent was cut off: its end may follow it.
@@ -43,6 +46,8 @@ impl Ingest {
         opener.may_be(&self.access, hello.agent_id.as_str(), "ingest.hello")?;
         let refused = self.access.until_refused(&opener.caller);
         tokio::pin!(refused);
+        // Until then nothing is read, because of the agent's quota.
+        let mut reads_from = Instant::now();
         loop {
             let message = tokio::select! {
                 () = self.shutdown.draining() => return Err(draining()),
@@ -50,7 +55,8 @@ impl Ingest {
                     self.access.refused(opener.address, &"ingest", &refusal);
                     return Err(refusal.to_status());
                 }
-                message = incoming.message() => message?,
+                () = sleep_until(reads_from), if reads_from > Instant::now() => continue,
+                message = incoming.message(), if reads_from <= Instant::now() => message?,
             };
             let Some(message) = message else {
                 return Ok(());
@@ -73,7 +79,22 @@ impl Ingest {
                 answers.send(proto::UrgentResponse { message }).await?;
             }
             ended?;
+            reads_from = self.keep_to_event_quota(&hello, events.len() as u64);
         }
+    }
+
+    /// Takes events from the agent's quota, and gives from when on more may come. The agent is told nothing:
+    /// it keeps what is not answered.
+    fn keep_to_event_quota(&self, hello: &Hello, events: u64) -> Instant {
+        let rate = Rate {
+            per_second: self.config.borrow().ingest.events_per_second_max,
+            burst: BURST,
+        };
+        let wait = self.fleet.charge_events(&hello.agent_id, events, rate);
+        if !wait.is_zero() {
+            self.metrics.over_quota.inc();
+        }
+        Instant::now() + wait.min(QUOTA_WAIT_MAX)
     }
 
     /// Makes an event durable, and gives its id. An alert goes to the desk first: if we end in between, it
