@@ -11,6 +11,7 @@ use store::Store;
 
 use crate::access::Refusal;
 use crate::fleet::Fleet;
+use crate::ingest::Breach;
 use crate::join::{Denied, Way};
 use crate::losses;
 use crate::net::Limit;
@@ -72,8 +73,8 @@ pub struct Metrics {
     pub moved: Counter,
     /// Streams ended because the agent did not read their answers.
     pub unread_streams: Counter,
-    /// Streams ended because of what the agent said.
-    pub protocol_errors: Counter,
+    /// Streams ended because of what the agent said, by [`Breach`].
+    pub protocol_errors: [Counter; Breach::ALL.len()],
     /// Events recorded.
     pub events: Counter,
     /// From a batch's arrival to its acknowledgement.
@@ -179,6 +180,12 @@ impl Metrics {
                 .counter("vedette_coordinator_limited_connections_total", help, &labels)
                 .expect(VALID)
         });
+        let protocol_errors = Breach::ALL.map(|breach| {
+            let help = "Streams ended because of what the agent said, or did not say, by reason.";
+            let name = "vedette_coordinator_protocol_errors_total";
+            let labels = [("reason", breach.as_str())];
+            registry.counter(name, help, &labels).expect(VALID)
+        });
         let metrics = Self {
             access_refused,
             certificates_issued,
@@ -232,10 +239,7 @@ impl Metrics {
                 "vedette_coordinator_unread_streams_total",
                 "Streams ended because their agent read no answer for a minute.",
             ),
-            protocol_errors: counter(
-                "vedette_coordinator_protocol_errors_total",
-                "Streams ended because of what the agent said.",
-            ),
+            protocol_errors,
             events: counter("vedette_coordinator_events_total", "Events recorded."),
             acknowledge_seconds: histogram(
                 "vedette_coordinator_acknowledge_seconds",
@@ -311,6 +315,12 @@ impl Metrics {
         }
     }
 
+    /// The counter of streams that ended so.
+    #[must_use]
+    pub fn breach(&self, breach: Breach) -> &Counter {
+        &self.protocol_errors[breach as usize]
+    }
+
     /// The counter of connections that a limit ended or held up.
     #[must_use]
     pub fn limited(&self, limit: Limit) -> &Counter {
@@ -354,6 +364,10 @@ mod tests {
     #[test]
     fn all_names_are_valid_and_reasons_have_their_counter() {
         let metrics = Metrics::new();
+        for (index, breach) in Breach::ALL.into_iter().enumerate() {
+            metrics.breach(breach).inc();
+            assert_eq!(metrics.protocol_errors[index].get(), 1);
+        }
         for (index, reason) in Refused::ALL.into_iter().enumerate() {
             metrics.refused(reason).inc();
             assert_eq!(metrics.refused[index].get(), 1);

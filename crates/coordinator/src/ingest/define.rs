@@ -5,6 +5,7 @@ use store::Bound;
 use tonic::Status;
 use wire::proto;
 
+use super::Breach;
 use super::stream::Stream;
 use crate::fleet::Received;
 use crate::status::ToStatus;
@@ -16,22 +17,25 @@ impl Stream<'_> {
     /// Gives the series of a message their numbers in the stream.
     pub(super) fn define(&mut self, definitions: &proto::SeriesDefinitions) -> Result<(), Status> {
         let list: Vec<(Labels, MetricKind)> = codec::decode_labels_list(&definitions.list)
-            .map_err(|error| self.wrong(&format!("definitions that do not decode ({error})")))?;
+            .map_err(|error| {
+                let what = format!("definitions that do not decode ({error})");
+                self.wrong(Breach::Definitions, &what)
+            })?;
         for (labels, _) in &list {
-            let (access, what) = (&self.ingest.access, "ingest.series");
-            self.opener.may_be(access, labels.get("node"), what)?;
+            self.opener
+                .may_be(self.ingest, labels.get("node"), "ingest.series")?;
         }
         if usize::try_from(definitions.first_ref).ok() != Some(self.dictionary.len()) {
-            return Err(self.wrong("definitions that leave a gap"));
+            return Err(self.wrong(Breach::Definitions, "definitions that leave a gap"));
         }
         let max = self.ingest.config.borrow().ingest.series_per_stream_max;
         if self.dictionary.len() + list.len() > max as usize {
-            self.ingest.metrics.protocol_errors.inc();
-            return Err(Status::resource_exhausted(format!(
+            let status = Status::resource_exhausted(format!(
                 "more than {max} series on the stream of {}; raise ingest.series_per_stream_max or \
                  give the agent fewer targets",
                 self.hello.agent_id
-            )));
+            ));
+            return Err(self.ingest.breach(Breach::TooManySeries, status));
         }
         let bytes = definitions.list.len() as u64;
         self.ingest.metrics.received_bytes.add(bytes);
@@ -70,7 +74,8 @@ impl Stream<'_> {
     /// Takes note of what metrics mean.
     pub(super) async fn note_families(&self, said: Vec<proto::MetricFamily>) -> Result<(), Status> {
         if said.len() > FAMILIES_MAX {
-            return Err(self.wrong(&format!("more than {FAMILIES_MAX} families in one message")));
+            let what = format!("more than {FAMILIES_MAX} families in one message");
+            return Err(self.wrong(Breach::Definitions, &what));
         }
         if said.is_empty() {
             return Ok(());

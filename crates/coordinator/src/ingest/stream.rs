@@ -18,7 +18,7 @@ use wire::proto::sync_response::Message as Answer;
 use super::keeping::Age;
 use super::rules::rules_changed;
 use super::skew::Skew;
-use super::{Ingest, Opener, checked_hello, draining};
+use super::{Breach, Ingest, Opener, draining};
 use crate::alerting::InForce;
 use crate::config::Config;
 use crate::fleet::{Connection, Received};
@@ -97,11 +97,10 @@ pub(super) async fn open<'a>(
 ) -> Result<Stream<'a>, Status> {
     let hello_bytes = first.encoded_len() as u64;
     let hello = match first.message {
-        Some(Message::Hello(hello)) => checked_hello(Some(hello)),
-        _ => checked_hello(None),
+        Some(Message::Hello(hello)) => ingest.checked_hello(Some(hello))?,
+        _ => ingest.checked_hello(None)?,
     };
-    let hello = hello.inspect_err(|_| ingest.metrics.protocol_errors.inc())?;
-    opener.may_be(&ingest.access, hello.agent_id.as_str(), "ingest.hello")?;
+    opener.may_be(ingest, hello.agent_id.as_str(), "ingest.hello")?;
     let address = opener.address.to_string();
     let connection = Arc::new(ingest.fleet.connect(&hello, address));
     let config = ingest.config.clone();
@@ -273,7 +272,9 @@ impl Stream<'_> {
                     continue;
                 }
                 () = sleep_until(reads_from), if reads_from > Instant::now() => continue,
-                message = incoming.message(), if reads_from <= Instant::now() => message?,
+                message = incoming.message(), if reads_from <= Instant::now() => {
+                    self.ingest.heard(message)?
+                }
             };
             let Some(message) = message else {
                 return Ok(());
@@ -326,16 +327,17 @@ impl Stream<'_> {
                 self.take_run(run).await?;
                 return Ok(Some(0));
             }
-            Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
-            None => return Err(self.wrong("an empty message")),
+            Some(Message::Hello(_)) => return Err(self.wrong(Breach::Hello, "a second hello")),
+            None => return Err(self.wrong(Breach::Message, "an empty message")),
         };
         let is_awaited = pending.send(answer).await.is_ok();
         Ok(is_awaited.then_some(samples))
     }
 
-    pub(super) fn wrong(&self, what: &str) -> Status {
-        self.ingest.metrics.protocol_errors.inc();
-        Status::invalid_argument(format!("{what} in the stream of {}", self.hello.agent_id))
+    pub(super) fn wrong(&self, breach: Breach, what: &str) -> Status {
+        let agent = &self.hello.agent_id;
+        let status = Status::invalid_argument(format!("{what} in the stream of {agent}"));
+        self.ingest.breach(breach, status)
     }
 
     /// Tells the agent to wait while the writer is behind, before its queue is full and the stream

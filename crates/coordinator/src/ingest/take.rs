@@ -8,10 +8,10 @@ use tonic::Status;
 use wire::ingest::{Batch, Loss};
 use wire::proto;
 
-use super::draining;
 use super::future::{Future, lead_millis};
 use super::left_out::LeftOut;
 use super::stream::{About, Pending, Stream};
+use super::{Breach, draining};
 use crate::fleet::Received;
 use crate::losses;
 use crate::metrics::Refused;
@@ -24,7 +24,8 @@ impl Stream<'_> {
     /// are left out and counted; the rest of the batch is taken.
     pub(super) async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
         let arrived = self.ingest.clock.monotonic();
-        let batch = Batch::try_from(batch).map_err(|error| self.wrong(&error.to_string()))?;
+        let batch = Batch::try_from(batch)
+            .map_err(|error| self.wrong(Breach::Message, &error.to_string()))?;
         let sequence = batch.sequence.get();
         if let Some(clocks) = batch.clocks {
             let was_set = self.skew.note(&clocks, self.ingest.clock.wall_millis());
@@ -95,7 +96,8 @@ impl Stream<'_> {
 
     /// Hands on the word of a loss.
     pub(super) async fn lose(&mut self, loss: proto::Loss) -> Result<Pending, Status> {
-        let loss = Loss::try_from(loss).map_err(|error| self.wrong(&error.to_string()))?;
+        let loss = Loss::try_from(loss)
+            .map_err(|error| self.wrong(Breach::Message, &error.to_string()))?;
         self.settle_lost(loss.sequences.into_inner(), &loss.reason, loss.span)
             .await
     }

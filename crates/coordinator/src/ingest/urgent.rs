@@ -10,7 +10,7 @@ use wire::proto::urgent_request::Message;
 
 use super::keeping::QUOTA_WAIT_MAX;
 use super::quota::BURST;
-use super::{Answers, Ingest, Opener, checked_hello, draining, first};
+use super::{Answers, Breach, Ingest, Opener, draining};
 use crate::rate::Rate;
 use crate::status::ToStatus;
 
@@ -39,11 +39,11 @@ impl Ingest {
         incoming: &mut Streaming<proto::UrgentRequest>,
         answers: &Answers<proto::UrgentResponse>,
     ) -> Result<(), Status> {
-        let hello = match first(incoming).await?.message {
-            Some(Message::Hello(hello)) => checked_hello(Some(hello))?,
-            _ => checked_hello(None)?,
+        let hello = match self.first(incoming).await?.message {
+            Some(Message::Hello(hello)) => self.checked_hello(Some(hello))?,
+            _ => self.checked_hello(None)?,
         };
-        opener.may_be(&self.access, hello.agent_id.as_str(), "ingest.hello")?;
+        opener.may_be(self, hello.agent_id.as_str(), "ingest.hello")?;
         let refused = self.access.until_refused(&opener.caller);
         tokio::pin!(refused);
         // Until then nothing is read, because of the agent's quota.
@@ -56,18 +56,18 @@ impl Ingest {
                     return Err(refusal.to_status());
                 }
                 () = sleep_until(reads_from), if reads_from > Instant::now() => continue,
-                message = incoming.message(), if reads_from <= Instant::now() => message?,
+                message = incoming.message(), if reads_from <= Instant::now() => self.heard(message)?,
             };
             let Some(message) = message else {
                 return Ok(());
             };
-            let event = event_of(message, &hello)?;
+            let event = self.event_of(message, &hello)?;
             let is_late = event.alert.as_ref().is_some_and(|alert| {
                 alert.at_millis < self.clock.wall_millis().saturating_sub(LATE_MILLIS)
             });
             let mut events = vec![event];
             let ended = if is_late {
-                gather(incoming, &hello, &mut events).await
+                self.gather(incoming, &hello, &mut events).await
             } else {
                 Ok(())
             };
@@ -135,24 +135,31 @@ impl Ingest {
         }
         Ok(id)
     }
-}
 
-/// Takes what has come, and comes at once. What ends the stream is given when the rest was taken.
-async fn gather(
-    incoming: &mut Streaming<proto::UrgentRequest>,
-    hello: &Hello,
-    events: &mut Vec<Event>,
-) -> Result<(), Status> {
-    let end = Instant::now() + FOLLOW_WITHIN;
-    while events.len() < TOGETHER_MAX {
-        let wait = (Instant::now() + FOLLOWS_WITHIN).min(end);
-        match timeout_at(wait, incoming.message()).await {
-            Ok(Ok(Some(message))) => events.push(event_of(message, hello)?),
-            Ok(Ok(None)) | Err(_) => return Ok(()),
-            Ok(Err(status)) => return Err(status),
+    /// Takes what has come, and comes at once. What ends the stream is given when the rest was taken.
+    async fn gather(
+        &self,
+        incoming: &mut Streaming<proto::UrgentRequest>,
+        hello: &Hello,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Status> {
+        let end = Instant::now() + FOLLOW_WITHIN;
+        while events.len() < TOGETHER_MAX {
+            let wait = (Instant::now() + FOLLOWS_WITHIN).min(end);
+            match timeout_at(wait, incoming.message()).await {
+                Ok(message) => match self.heard(message)? {
+                    Some(message) => events.push(self.event_of(message, hello)?),
+                    None => return Ok(()),
+                },
+                Err(_elapsed) => return Ok(()),
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn event_of(&self, message: proto::UrgentRequest, hello: &Hello) -> Result<Event, Status> {
+        event_of(message, hello).map_err(|status| self.breach(Breach::Message, status))
+    }
 }
 
 fn event_of(message: proto::UrgentRequest, hello: &Hello) -> Result<Event, Status> {
