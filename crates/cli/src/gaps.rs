@@ -48,6 +48,9 @@ fn why(reason: &str) -> &str {
         "thinned" => "the spool was full; about a sample a minute is here",
         "undecodable" => "the spool held what is no batch",
         "refused" => "the coordinator refused it",
+        "refused_part" => "the coordinator refused a part of it",
+        "series_refused" => "the coordinator had no room for some of its series",
+        "future" => "the coordinator left out samples of a time that had not come",
         "forgotten" => "the coordinator's store is older than what it had acknowledged",
         other => other,
     }

@@ -134,10 +134,14 @@ pub struct IngestConfig {
     pub queue_batches_max: usize,
     /// Series one stream may define.
     pub series_per_stream_max: u32,
+    /// Series of one agent in the index; 0 for no bound.
+    pub series_per_agent_max: u64,
     /// Samples that one agent may send in a second, on the average of ten; 0 for no bound.
     pub samples_per_second_max: u64,
     /// Bytes that one agent may send in a second, on the average of ten; 0 for no bound.
     pub bytes_per_second_max: ByteSize,
+    /// Events that one agent may send in a second, on the average of ten; 0 for no bound.
+    pub events_per_second_max: u64,
     /// How old a stream may become before its agent is asked to open another; 0 for no bound.
     pub stream_age_max: HumanDuration,
     /// How far in the future a sample may lie.
@@ -151,8 +155,10 @@ impl Default for IngestConfig {
             sync_interval: None,
             queue_batches_max: 512,
             series_per_stream_max: 1_000_000,
+            series_per_agent_max: 100_000,
             samples_per_second_max: 100_000,
             bytes_per_second_max: ByteSize::mib(4),
+            events_per_second_max: 100,
             stream_age_max: HumanDuration::from_secs(12 * 3600),
             future_max: HumanDuration::from_secs(600),
         }

@@ -15,6 +15,7 @@ use wire::proto;
 
 use crate::events::Events;
 use crate::ingest::quota::{Quota, Rates};
+use crate::rate::{Bucket, Rate};
 
 pub use api::FleetApi;
 
@@ -47,14 +48,43 @@ struct Node {
     future: u64,
     /// Kept over streams, so that a new one is no way around it.
     quota: Quota,
+    /// The same, of events.
+    events: Bucket,
     /// Whether `kept` has changed since it was written.
     dirty: bool,
+}
+
+impl Node {
+    /// All but what the store knows.
+    fn describe(&self, agent: &AgentId) -> proto::Node {
+        let kept = self.kept.clone();
+        proto::Node {
+            agent_id: agent.as_str().to_owned(),
+            labels: kept.labels,
+            version: kept.version,
+            address: kept.address,
+            connected: self.stream.is_some(),
+            first_seen_millis: kept.first_seen_millis,
+            connected_since_millis: kept.connected_since_millis,
+            last_message_millis: kept.last_message_millis,
+            newest_sample_millis: kept.newest_sample_millis,
+            series: self.series,
+            samples_total: self.samples,
+            batches_total: self.batches,
+            bytes_total: self.bytes,
+            clock_offset_millis: kept.clock_offset_millis,
+            future_samples_total: self.future,
+            ..proto::Node::default()
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     nodes: BTreeMap<AgentId, Node>,
     streams_so_far: u64,
+    /// Events of those who have sent nothing else yet.
+    strangers: Bucket,
 }
 
 /// All nodes that were ever seen. Cheap to clone.
@@ -95,6 +125,8 @@ pub struct Received {
     pub series: u64,
     /// Samples that were left out because their time has not come.
     pub future: u64,
+    /// Samples that were left out because their series were refused.
+    pub homeless: u64,
     /// Time of the newest sample, if there is one.
     pub newest_sample_millis: Option<i64>,
 }
@@ -201,6 +233,19 @@ impl Fleet {
         self.store.put_state(SPACE, rows)
     }
 
+    /// Takes events from an agent's quota. Gives how long no more of them should be taken. Agents that
+    /// have never opened a stream of the bulk lane share one: their names may be made up.
+    #[must_use]
+    pub(crate) fn charge_events(&self, agent: &AgentId, events: u64, rate: Rate) -> Duration {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        let State {
+            nodes, strangers, ..
+        } = &mut *state;
+        let bucket = nodes.get_mut(agent).map_or(strangers, |it| &mut it.events);
+        bucket.charge(now, events, rate)
+    }
+
     /// The agents that were ever seen.
     pub(crate) fn agents(&self) -> Vec<AgentId> {
         self.lock().nodes.keys().cloned().collect()
@@ -215,39 +260,19 @@ impl Fleet {
     }
 
     pub(crate) fn list(&self) -> Vec<proto::Node> {
-        let state = self.lock();
-        state
-            .nodes
-            .iter()
-            .map(|(agent, node)| self.describe(agent, node))
-            .collect()
-    }
-
-    fn describe(&self, agent: &AgentId, node: &Node) -> proto::Node {
-        let kept = node.kept.clone();
-        let settled = self.store.settled(agent.as_str()).sequences;
-        proto::Node {
-            agent_id: agent.as_str().to_owned(),
-            labels: kept.labels,
-            version: kept.version,
-            address: kept.address,
-            connected: node.stream.is_some(),
-            first_seen_millis: kept.first_seen_millis,
-            connected_since_millis: kept.connected_since_millis,
-            last_message_millis: kept.last_message_millis,
-            newest_sample_millis: kept.newest_sample_millis,
-            last_durable_sequence: settled.through(),
-            missing_batches: settled
-                .missing(1, settled.last())
-                .map(|(first, last)| last - first + 1)
-                .sum(),
-            series: node.series,
-            samples_total: node.samples,
-            batches_total: node.batches,
-            bytes_total: node.bytes,
-            clock_offset_millis: kept.clock_offset_millis,
-            future_samples_total: node.future,
+        let mut nodes: Vec<proto::Node> = {
+            let state = self.lock();
+            let nodes = state.nodes.iter();
+            nodes.map(|(agent, node)| node.describe(agent)).collect()
+        };
+        // The store is asked when no stream waits for the nodes: there are many of both.
+        for node in &mut nodes {
+            let settled = self.store.settled(&node.agent_id).sequences;
+            node.last_durable_sequence = settled.through();
+            let missing = settled.missing(1, settled.last());
+            node.missing_batches = missing.map(|(first, last)| last - first + 1).sum();
         }
+        nodes
     }
 
     fn summary(&self) -> proto::GetSummaryResponse {

@@ -1,7 +1,11 @@
 //! The streams of the agents: the bulk lane (`Sync`) and the urgent lane (`Urgent`).
 
+mod answers;
+mod breach;
+mod define;
 mod future;
 mod keeping;
+mod left_out;
 pub(crate) mod quota;
 mod rules;
 mod skew;
@@ -16,13 +20,16 @@ use std::time::Duration;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::Store;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::ingest::Hello;
 use wire::proto;
 use wire::proto::ingest_service_server::IngestService;
 
+use self::answers::Answers;
+pub use self::breach::Breach;
 use crate::access::{Access, Caller, Peer, Refusal};
 use crate::alerting::Outposts;
 use crate::config::Config;
@@ -35,8 +42,6 @@ use crate::writer::Writer;
 
 /// How long a new stream may take to say who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-/// Answers that may wait in a stream before its agent is no longer read.
-const ANSWERS_MAX: usize = 64;
 
 /// The ingest service.
 #[derive(Clone)]
@@ -99,7 +104,7 @@ impl Opener {
     }
 
     /// An agent speaks, and writes series of a node, in its own name alone.
-    fn may_be(&self, access: &Access, name: &str, what: &str) -> Result<(), Status> {
+    fn may_be(&self, ingest: &Ingest, name: &str, what: &str) -> Result<(), Status> {
         if !self.caller.is_proven() || self.caller.name() == name {
             return Ok(());
         }
@@ -107,22 +112,52 @@ impl Opener {
             name: self.caller.name().into(),
             other: name.to_owned(),
         };
-        access.refused(self.address, &what, &refusal);
+        ingest.access.refused(self.address, &what, &refusal);
+        ingest.metrics.breach(Breach::Foreign).inc();
         Err(refusal.to_status())
     }
 }
 
-/// Waits for the first message of a stream.
-async fn first<T>(incoming: &mut Streaming<T>) -> Result<T, Status> {
-    match tokio::time::timeout(HELLO_WITHIN, incoming.message()).await {
-        Ok(message) => message?.ok_or_else(|| Status::invalid_argument("the stream is empty")),
-        Err(_elapsed) => Err(Status::deadline_exceeded("no hello within 10 s")),
+impl Ingest {
+    /// Counts why a stream ends, and gives back what is said of it.
+    fn breach(&self, breach: Breach, status: Status) -> Status {
+        self.metrics.breach(breach).inc();
+        status
     }
-}
 
-fn checked_hello(hello: Option<proto::Hello>) -> Result<Hello, Status> {
-    let hello = hello.ok_or_else(|| Status::invalid_argument("the first message is no hello"))?;
-    Hello::try_from(hello).map_err(|error| error.to_status())
+    /// What came, if anything did. A message that could not be read is counted.
+    fn heard<T>(&self, message: Result<Option<T>, Status>) -> Result<Option<T>, Status> {
+        message.inspect_err(|status| {
+            if let Some(breach) = Breach::of_unread(status) {
+                self.metrics.breach(breach).inc();
+            }
+        })
+    }
+
+    /// Waits for the first message of a stream.
+    async fn first<T>(&self, incoming: &mut Streaming<T>) -> Result<T, Status> {
+        let (breach, status) = match timeout(HELLO_WITHIN, incoming.message()).await {
+            Ok(message) => match self.heard(message)? {
+                Some(message) => return Ok(message),
+                None => (
+                    Breach::Hello,
+                    Status::invalid_argument("the stream is empty"),
+                ),
+            },
+            Err(_elapsed) => (
+                Breach::Silent,
+                Status::deadline_exceeded("no hello within 10 s"),
+            ),
+        };
+        Err(self.breach(breach, status))
+    }
+
+    fn checked_hello(&self, hello: Option<proto::Hello>) -> Result<Hello, Status> {
+        let missing = || Status::invalid_argument("the first message is no hello");
+        let hello = hello.ok_or_else(missing);
+        let hello = hello.and_then(|it| Hello::try_from(it).map_err(|error| error.to_status()));
+        hello.map_err(|status| self.breach(Breach::Hello, status))
+    }
 }
 
 #[tonic::async_trait]
@@ -135,11 +170,11 @@ impl IngestService for Ingest {
     ) -> Result<Response<Self::SyncStream>, Status> {
         let opener = Opener::of(&request)?;
         let mut incoming = request.into_inner();
-        let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+        let (answers, outgoing) = Answers::new(self.metrics.unread_streams.clone());
         let ingest = self.clone();
         // The response begins at once: the agent sends its hello only when the stream stands.
         drop(self.shutdown.spawn("ingest stream", async move {
-            let opened = match first(&mut incoming).await {
+            let opened = match ingest.first(&mut incoming).await {
                 Ok(message) => stream::open(&ingest, message, opener, &answers).await,
                 Err(status) => Err(status),
             };
@@ -149,8 +184,7 @@ impl IngestService for Ingest {
             };
             if let Err(status) = ended {
                 tracing::warn!(status = %status.message(), code = ?status.code(), "stream ended");
-                // An agent that is gone does not need to hear why.
-                drop(answers.try_send(Err(status)));
+                answers.end(status);
             }
         }));
         Ok(Response::new(ReceiverStream::new(outgoing)))
@@ -164,14 +198,11 @@ impl IngestService for Ingest {
     ) -> Result<Response<Self::UrgentStream>, Status> {
         let opener = Opener::of(&request)?;
         let mut incoming = request.into_inner();
-        let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+        let (answers, outgoing) = Answers::new(self.metrics.unread_streams.clone());
         let ingest = self.clone();
         drop(self.shutdown.spawn("urgent stream", async move {
             if let Err(status) = ingest.run_urgent(opener, &mut incoming, &answers).await {
-                if status.code() == tonic::Code::InvalidArgument {
-                    ingest.metrics.protocol_errors.inc();
-                }
-                drop(answers.send(Err(status)).await);
+                answers.end(status);
             }
         }));
         Ok(Response::new(ReceiverStream::new(outgoing)))

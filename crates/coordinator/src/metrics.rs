@@ -1,5 +1,7 @@
 //! Names of the coordinator's own metrics, all of them.
 
+mod of_store;
+
 use std::sync::Arc;
 
 use daemon::metrics::{
@@ -9,6 +11,7 @@ use store::Store;
 
 use crate::access::Refusal;
 use crate::fleet::Fleet;
+use crate::ingest::Breach;
 use crate::join::{Denied, Way};
 use crate::losses;
 use crate::net::Limit;
@@ -60,14 +63,18 @@ pub struct Metrics {
     pub lost: [Counter; losses::REASONS.len()],
     /// Samples of agents that were left out because their time has not come.
     pub future_samples: Counter,
+    /// Samples of agents that were left out because their series were refused.
+    pub homeless_samples: Counter,
     /// Times that an agent was told to wait.
     pub slowed: Counter,
     /// Times that an agent had to wait because it sent more than its quota.
     pub over_quota: Counter,
     /// Streams that became too old.
     pub moved: Counter,
-    /// Streams ended because of what the agent said.
-    pub protocol_errors: Counter,
+    /// Streams ended because the agent did not read their answers.
+    pub unread_streams: Counter,
+    /// Streams ended because of what the agent said, by [`Breach`].
+    pub protocol_errors: [Counter; Breach::ALL.len()],
     /// Events recorded.
     pub events: Counter,
     /// From a batch's arrival to its acknowledgement.
@@ -86,6 +93,10 @@ pub struct Metrics {
     pub write_failures: Counter,
     /// Samples of remote write that were refused.
     pub write_refused_samples: [Counter; remote::Reason::ALL.len()],
+    /// Words of losses that cannot be read.
+    pub unreadable_losses: Gauge,
+    /// Words of losses that were dropped because there were too many of their agents.
+    pub dropped_losses: Counter,
     /// Flushes, compactions and retentions that failed.
     pub upkeep_failures: Counter,
     /// Queries answered, from receipt to the last series.
@@ -127,7 +138,7 @@ impl Metrics {
                 .expect(VALID)
         });
         let lost = losses::REASONS.map(|reason| {
-            let help = "Batches that agents made and that will never come, by reason; of thinned ones and those with samples of the future a part has come.";
+            let help = "Batches that agents made and that will never come, by reason; of thinned ones, refused_part, series_refused and those with samples of the future a part has come.";
             let labels = [("reason", reason)];
             registry
                 .counter("vedette_coordinator_lost_batches_total", help, &labels)
@@ -169,6 +180,12 @@ impl Metrics {
                 .counter("vedette_coordinator_limited_connections_total", help, &labels)
                 .expect(VALID)
         });
+        let protocol_errors = Breach::ALL.map(|breach| {
+            let help = "Streams ended because of what the agent said, or did not say, by reason.";
+            let name = "vedette_coordinator_protocol_errors_total";
+            let labels = [("reason", breach.as_str())];
+            registry.counter(name, help, &labels).expect(VALID)
+        });
         let metrics = Self {
             access_refused,
             certificates_issued,
@@ -202,6 +219,10 @@ impl Metrics {
                 "vedette_coordinator_future_samples_total",
                 "Samples of agents that were left out because they are later than ingest.future_max allows.",
             ),
+            homeless_samples: counter(
+                "vedette_coordinator_refused_series_samples_total",
+                "Samples of agents that were left out because their series were refused when they were defined.",
+            ),
             over_quota: counter(
                 "vedette_coordinator_over_quota_total",
                 "Times that an agent had to wait because it sent more than its quota.",
@@ -214,10 +235,11 @@ impl Metrics {
                 "vedette_coordinator_slowed_total",
                 "Times that an agent was told to wait.",
             ),
-            protocol_errors: counter(
-                "vedette_coordinator_protocol_errors_total",
-                "Streams ended because of what the agent said.",
+            unread_streams: counter(
+                "vedette_coordinator_unread_streams_total",
+                "Streams ended because their agent read no answer for a minute.",
             ),
+            protocol_errors,
             events: counter("vedette_coordinator_events_total", "Events recorded."),
             acknowledge_seconds: histogram(
                 "vedette_coordinator_acknowledge_seconds",
@@ -248,6 +270,14 @@ impl Metrics {
                 "Remote-write requests of which nothing was taken in.",
             ),
             write_refused_samples,
+            unreadable_losses: gauge(
+                "vedette_coordinator_unreadable_losses",
+                "Words of losses that cannot be read, when they were last looked through.",
+            ),
+            dropped_losses: counter(
+                "vedette_coordinator_dropped_losses_total",
+                "Words of losses that were dropped because there were more than 10000 of their agent.",
+            ),
             upkeep_failures: counter(
                 "vedette_coordinator_upkeep_failures_total",
                 "Flushes, compactions and retentions that failed.",
@@ -267,6 +297,7 @@ impl Metrics {
             registry,
         };
         metrics.streams.set(0.0);
+        metrics.unreadable_losses.set(0.0);
         metrics.registry.collector(process_families);
         metrics
             .registry
@@ -282,6 +313,12 @@ impl Metrics {
             Refused::UnknownSeries => &self.refused[1],
             Refused::TimeOutOfRange => &self.refused[2],
         }
+    }
+
+    /// The counter of streams that ended so.
+    #[must_use]
+    pub fn breach(&self, breach: Breach) -> &Counter {
+        &self.protocol_errors[breach as usize]
     }
 
     /// The counter of connections that a limit ended or held up.
@@ -316,128 +353,8 @@ impl Metrics {
     /// Adds what the store knows of itself.
     pub fn watch_store(&self, store: &Arc<Store>) {
         let store = Arc::clone(store);
-        self.registry.collector(move || {
-            let statistics = store.statistics();
-            let family = |(name, help, kind, value)| {
-                MetricFamily::new(name, help, kind).with(&[], float(value))
-            };
-            let mut all = families(&statistics).map(family).to_vec();
-            let mut files = MetricFamily::new(
-                "vedette_coordinator_family_bytes",
-                "Bytes of the database's files, by what they hold: windows are the roll-ups.",
-                MetricKind::Gauge,
-            );
-            for (name, bytes) in store.family_bytes() {
-                files.push(&[("family", name)], float(bytes));
-            }
-            all.push(files);
-            all
-        });
+        self.registry.collector(move || of_store::all(&store));
     }
-}
-
-/// What the store says of itself: name, help, kind and value.
-#[expect(clippy::too_many_lines, reason = "a list of names and what they mean")]
-fn families(statistics: &store::Statistics) -> [(&'static str, &'static str, MetricKind, u64); 15] {
-    use MetricKind::{Counter, Gauge};
-    [
-        (
-            "vedette_coordinator_series",
-            "Series in the index: those of the head and the newest days.",
-            Gauge,
-            statistics.series,
-        ),
-        (
-            "vedette_coordinator_cold_series",
-            "Series that are only in older days, whose labels are on disk and not in memory.",
-            Gauge,
-            statistics.cold_series,
-        ),
-        (
-            "vedette_coordinator_head_samples",
-            "Samples not yet in chunks.",
-            Gauge,
-            statistics.head_samples,
-        ),
-        (
-            "vedette_coordinator_head_bytes",
-            "Memory of the samples not yet in chunks, and of the journal behind them.",
-            Gauge,
-            statistics.head_bytes,
-        ),
-        (
-            "vedette_coordinator_index_bytes",
-            "Memory of the index of series.",
-            Gauge,
-            statistics.index_bytes,
-        ),
-        (
-            "vedette_coordinator_groups",
-            "Groups of series that share their times.",
-            Gauge,
-            statistics.groups,
-        ),
-        (
-            "vedette_coordinator_refused_series_total",
-            "Series refused because store.memory has no room for them.",
-            Counter,
-            statistics.refused_series_total,
-        ),
-        (
-            "vedette_coordinator_runs",
-            "Runs of chunks; a read looks into each that its range touches.",
-            Gauge,
-            statistics.runs,
-        ),
-        (
-            "vedette_coordinator_chunk_samples",
-            "Samples in chunks.",
-            Gauge,
-            statistics.chunk_samples,
-        ),
-        (
-            "vedette_coordinator_chunk_bytes",
-            "Bytes of chunks, keys and times included.",
-            Gauge,
-            statistics.chunk_bytes,
-        ),
-        (
-            "vedette_coordinator_compacted_samples_total",
-            "Samples packed anew by compactions.",
-            Counter,
-            statistics.compacted_samples_total,
-        ),
-        (
-            "vedette_coordinator_column_cache_bytes",
-            "Memory of columns of chunks that queries have unpacked.",
-            Gauge,
-            statistics.column_cache_bytes,
-        ),
-        (
-            "vedette_coordinator_column_cache_hits_total",
-            "Columns of chunks that queries found unpacked.",
-            Counter,
-            statistics.column_cache_hits_total,
-        ),
-        (
-            "vedette_coordinator_column_cache_misses_total",
-            "Columns of chunks that queries had to unpack.",
-            Counter,
-            statistics.column_cache_misses_total,
-        ),
-        (
-            "vedette_coordinator_disk_bytes",
-            "Bytes of the database.",
-            Gauge,
-            statistics.disk_bytes,
-        ),
-    ]
-}
-
-/// A count as a metric value; exact below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
@@ -447,6 +364,10 @@ mod tests {
     #[test]
     fn all_names_are_valid_and_reasons_have_their_counter() {
         let metrics = Metrics::new();
+        for (index, breach) in Breach::ALL.into_iter().enumerate() {
+            metrics.breach(breach).inc();
+            assert_eq!(metrics.protocol_errors[index].get(), 1);
+        }
         for (index, reason) in Refused::ALL.into_iter().enumerate() {
             metrics.refused(reason).inc();
             assert_eq!(metrics.refused[index].get(), 1);

@@ -14,6 +14,7 @@ use crate::access;
 use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::Fleet;
+use crate::losses;
 use crate::metrics::Metrics;
 
 /// How often to look whether the head is full, and to write the state of the nodes.
@@ -163,6 +164,7 @@ impl Upkeep {
         let retained = self.store.retain(oldest, oldest_windows);
         let dropped = self.events.retain(oldest.as_millis());
         let dropped = dropped.and_then(|()| access::retain(&self.store, oldest.as_millis()));
+        let dropped = dropped.and_then(|()| self.retain_losses(oldest.as_millis()));
         match retained.and_then(|retained| dropped.map(|()| retained)) {
             Ok(retained) if retained.days + retained.days_of_windows > 0 => tracing::info!(
                 days = retained.days,
@@ -173,6 +175,27 @@ impl Upkeep {
             Ok(_) => {}
             Err(error) => self.failed(&error, "dropping old days failed"),
         }
+    }
+
+    fn retain_losses(&self, oldest_millis: i64) -> Result<(), store::Error> {
+        let retained = losses::retain(&self.store, oldest_millis)?;
+        let unreadable = u32::try_from(retained.unreadable).unwrap_or(u32::MAX);
+        self.metrics.unreadable_losses.set(f64::from(unreadable));
+        if retained.too_many > 0 {
+            self.metrics.dropped_losses.add(retained.too_many);
+            tracing::warn!(
+                rows = retained.too_many,
+                most = losses::LISTED_MAX,
+                "words of losses are dropped: their agents have lost too often"
+            );
+        }
+        if retained.unreadable > 0 {
+            tracing::error!(
+                rows = retained.unreadable,
+                "words of losses cannot be read; they stay as they are"
+            );
+        }
+        Ok(())
     }
 
     fn failed(&self, error: &store::Error, what: &'static str) {

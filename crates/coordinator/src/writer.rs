@@ -7,7 +7,7 @@ use daemon::blocking;
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use store::{Arrival, Outcome, Store};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -23,6 +23,7 @@ pub type Verdict = Result<Outcome, Arc<store::Error>>;
 struct Job {
     arrival: Arrival,
     verdict: oneshot::Sender<Verdict>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A handle to the writer. When all are gone and the queue is empty, the thread ends.
@@ -85,8 +86,26 @@ impl Writer {
     /// # Errors
     /// When the writer has stopped.
     pub async fn submit(&self, arrival: Arrival) -> Result<oneshot::Receiver<Verdict>, Stopped> {
+        self.submit_in(None, arrival).await
+    }
+
+    /// The same of an arrival that takes up room, which is given back with the verdict: not later, when
+    /// whoever waits for it has been answered, which may be never.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub async fn submit_in(
+        &self,
+        room: Option<OwnedSemaphorePermit>,
+        arrival: Arrival,
+    ) -> Result<oneshot::Receiver<Verdict>, Stopped> {
         let (verdict, answer) = oneshot::channel();
-        match self.jobs.send(Job { arrival, verdict }).await {
+        let job = Job {
+            arrival,
+            verdict,
+            room,
+        };
+        match self.jobs.send(job).await {
             Ok(()) => Ok(answer),
             Err(_gone) => Err(Stopped),
         }
@@ -124,7 +143,7 @@ async fn write(
         }
         let (arrivals, senders): (Vec<_>, Vec<_>) = group
             .into_iter()
-            .map(|job| (job.arrival, job.verdict))
+            .map(|job| (job.arrival, (job.verdict, job.room)))
             .unzip();
         let samples: Vec<u64> = arrivals.iter().map(Arrival::sample_count).collect();
         let started = clock.monotonic();
@@ -141,12 +160,13 @@ async fn write(
                 "commit failed; nothing more is taken in until a restart"
             );
         }
-        for (index, sender) in senders.into_iter().enumerate() {
+        for (index, (sender, room)) in senders.into_iter().enumerate() {
             let verdict = match &result {
                 Ok(outcomes) => Ok(outcomes.get(index).copied().unwrap_or(Outcome::Duplicate)),
                 Err(error) => Err(Arc::clone(error)),
             };
             count(metrics, &verdict, samples.get(index).copied().unwrap_or(0));
+            drop(room);
             // A stream that ended meanwhile will hear of it when the agent comes back.
             drop(sender.send(verdict));
         }
@@ -168,4 +188,39 @@ fn size(job: &Job) -> usize {
     let blocks = job.arrival.blocks.iter().map(|block| block.received.len());
     let samples = job.arrival.samples.values.len() * size_of::<f64>();
     blocks.sum::<usize>() + samples
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use store::engine::memory::Memory;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn room_is_given_back_with_the_verdict_though_nobody_hears_it() {
+        let (store, _) = Store::open(Box::new(Memory::default())).unwrap();
+        let (_config, config) = watch::channel(Arc::new(Config::default()));
+        let shutdown = Shutdown::new();
+        let clock: SharedClock = Arc::new(daemon::clock::SystemClock::new());
+        let writer = Writer::start(
+            Arc::new(store),
+            Metrics::new(),
+            clock,
+            &shutdown,
+            config,
+            Arc::default(),
+        );
+        let room = Arc::new(Semaphore::new(1));
+        let mut unheard = Vec::new();
+        for _ in 0..3 {
+            let permit = Arc::clone(&room).acquire_owned();
+            let permit = tokio::time::timeout(Duration::from_secs(60), permit).await;
+            let permit = permit.expect("room").unwrap();
+            let verdict = writer.submit_in(Some(permit), Arrival::default()).await;
+            unheard.push(verdict.unwrap());
+        }
+    }
 }

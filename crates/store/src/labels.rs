@@ -164,6 +164,7 @@ impl Store {
             samples_total: load(&counters.samples),
             duplicate_batches_total: load(&counters.duplicate_batches),
             refused_series_total: load(&counters.refused_series),
+            series_over_bound_total: load(&counters.series_over_bound),
             runs: count,
             chunk_samples: samples,
             chunk_bytes: bytes,

@@ -31,6 +31,7 @@ mod head;
 mod index;
 mod journal;
 mod labels;
+mod notes;
 mod open;
 mod paged;
 mod read;
@@ -52,12 +53,13 @@ pub use codec::Samples;
 pub use compact::Compacted;
 pub use flush::Flushed;
 pub use labels::Listing;
+pub use notes::{Join, Note};
 pub use open::Recovery;
 pub use read::{Meter, Selected, Selection};
 pub use retain::Retained;
 pub use state::StateRow;
 pub use windows::{FoundWindows, KEPT_TIERS, WindowSeries};
-pub use write::{Arrival, ArrivedBlock, Defined, Note, Outcome};
+pub use write::{Arrival, ArrivedBlock, Bound, Defined, Outcome};
 
 /// Number of a series in this store. Given by [`Store::define`], never by anyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,6 +160,8 @@ pub struct Statistics {
     pub duplicate_batches_total: u64,
     /// Series that were refused because the index had no room for them.
     pub refused_series_total: u64,
+    /// Series that were refused because they were past a bound of those who share a label.
+    pub series_over_bound_total: u64,
     /// Runs of chunks.
     pub runs: u64,
     /// Samples in chunks.
@@ -194,6 +198,7 @@ struct Counters {
     samples: AtomicU64,
     duplicate_batches: AtomicU64,
     refused_series: AtomicU64,
+    series_over_bound: AtomicU64,
     compacted_samples: AtomicU64,
 }
 
@@ -201,6 +206,7 @@ struct Counters {
 #[derive(Debug)]
 struct Journal {
     next_position: u64,
+    notes: notes::Notes,
 }
 
 /// A store of series over an [`Engine`].

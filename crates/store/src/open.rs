@@ -88,6 +88,7 @@ impl Store {
             compacting: Mutex::new(Leftovers::default()),
             journal: Mutex::new(Journal {
                 next_position: flushed,
+                notes: crate::notes::Notes::default(),
             }),
             changing_days: Mutex::new(()),
             marks: Mutex::new(marks),

@@ -100,6 +100,31 @@ impl Store {
         self.scan_state_while(space, prefix, limit, &|key| key.starts_with(prefix))
     }
 
+    /// Shows each row of one space whose key begins with `prefix` to `each`, in order: the key within the
+    /// space, and what it holds.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn visit_state_under(
+        &self,
+        space: u8,
+        prefix: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Error> {
+        let start = keys::state(space, prefix);
+        let end = [space.saturating_add(1)];
+        let mut visit = |key: &[u8], value: &[u8]| {
+            if !key.starts_with(&start) {
+                return ControlFlow::Break(());
+            }
+            each(key.get(1..).unwrap_or_default(), value);
+            ControlFlow::Continue(())
+        };
+        self.engine
+            .scan(Family::State, &start, &end, &mut visit)
+            .map_err(engine_error("scanning state rows"))
+    }
+
     fn scan_state_while(
         &self,
         space: u8,

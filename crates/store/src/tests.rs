@@ -589,3 +589,30 @@ fn a_later_format_is_refused() {
         })
     ));
 }
+
+#[test]
+fn who_is_past_its_bound_leaves_room_for_others() {
+    let (store, _) = open(&Arc::new(Memory::default()));
+    let within = |node: &str, names: &[&str]| {
+        let list = names
+            .iter()
+            .map(|name| (labels(name, node), MetricKind::Gauge));
+        let bound = Bound {
+            name: "node",
+            value: "a",
+            series_max: 2,
+        };
+        let defined = store.define_within(&list.collect::<Vec<_>>(), Some(bound));
+        let ids = defined.unwrap().ids;
+        ids.iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    assert_eq!(within("a", &["up", "down", "left"]), [true, true, false]);
+    assert_eq!(within("a", &["down", "right"]), [true, false]);
+    assert_eq!(within("b", &["up", "down", "left"]), [true, true, true]);
+    let statistics = store.statistics();
+    assert_eq!(
+        (statistics.series, statistics.series_over_bound_total),
+        (5, 2)
+    );
+    assert_eq!(statistics.refused_series_total, 0);
+}

@@ -5,10 +5,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use codec::Samples;
+use roaring::RoaringBitmap;
 use series::{Block, Labels, MetricKind, Sequences};
 
 use crate::engine::{Batch, Durability, Family};
 use crate::groups::Stretch;
+use crate::index::Index;
+use crate::notes::{Note, Notes};
 use crate::open::{encode_mark, engine_error};
 use crate::{Error, Mark, SeriesId, Settled, Store, journal, keys, locked, reading, writing};
 
@@ -26,18 +29,6 @@ pub struct Arrival {
     pub blocks: Vec<ArrivedBlock>,
     /// Samples that came one by one, under the numbers of their [`SeriesId`]s.
     pub samples: Samples,
-}
-
-/// A row of a state space for each range of sequences. Its key is `key`, then the first and the last
-/// sequence, big-endian.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The space.
-    pub space: u8,
-    /// How its key begins.
-    pub key: Vec<u8>,
-    /// What it holds.
-    pub value: Vec<u8>,
 }
 
 /// One block of an [`Arrival`]. `received` is the encoding of `block`; there are as many series as
@@ -61,10 +52,21 @@ impl Arrival {
     }
 }
 
+/// How many series may share a label, so that one who makes series without end leaves room for others.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    /// The label's name.
+    pub name: &'a str,
+    /// Its value.
+    pub value: &'a str,
+    /// Series in the index that carry it: past that, new ones are refused.
+    pub series_max: u64,
+}
+
 /// The ids of label sets, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defined {
-    /// One for each; none for a new one that the index has no room for.
+    /// One for each; none for a new one that the index has no room for, or that is past a bound.
     pub ids: Vec<Option<SeriesId>>,
 }
 
@@ -88,6 +90,17 @@ pub enum Outcome {
     Scattered,
 }
 
+impl Bound<'_> {
+    fn is_reached(&self, index: &Index, labels: &Labels) -> bool {
+        let carriers = || {
+            index
+                .with(self.name, self.value)
+                .map_or(0, RoaringBitmap::len)
+        };
+        labels.get(self.name) == self.value && carriers() >= self.series_max
+    }
+}
+
 impl Store {
     /// Changes whenever series are dropped, and with them ids that a caller may hold.
     #[must_use]
@@ -101,6 +114,18 @@ impl Store {
     /// # Errors
     /// When there are no more ids.
     pub fn define(&self, list: &[(Labels, MetricKind)]) -> Result<Defined, Error> {
+        self.define_within(list, None)
+    }
+
+    /// The same, and no new series past a bound. Series that do not carry its label are not bound by it.
+    ///
+    /// # Errors
+    /// When there are no more ids.
+    pub fn define_within(
+        &self,
+        list: &[(Labels, MetricKind)],
+        bound: Option<Bound<'_>>,
+    ) -> Result<Defined, Error> {
         let mut ids: Vec<Option<SeriesId>> = {
             let index = reading(&self.index);
             list.iter().map(|(labels, _)| index.find(labels)).collect()
@@ -119,6 +144,11 @@ impl Store {
             }
             if max > 0 && index.bytes() as u64 >= max {
                 self.counters.refused_series.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            if bound.is_some_and(|bound| bound.is_reached(&index, labels)) {
+                let counter = &self.counters.series_over_bound;
+                counter.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let new = index.next_id().ok_or(Error::SeriesExhausted)?;
@@ -157,7 +187,7 @@ impl Store {
         let mut outcomes = Vec::with_capacity(arrivals.len());
         let mut taken = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
-            let outcome = self.judge(&arrival, &mut marks, &mut batch);
+            let outcome = self.judge(&arrival, &mut marks, &mut journal.notes, &mut batch);
             outcomes.push(outcome);
             if outcome == Outcome::Taken {
                 taken.push(self.place(arrival));
@@ -210,6 +240,7 @@ impl Store {
         &self,
         arrival: &Arrival,
         marks: &mut HashMap<String, Settled>,
+        notes: &mut Notes,
         batch: &mut Batch,
     ) -> Outcome {
         let mut settled = arrival.mark.as_ref().map(|(agent, mark)| {
@@ -246,10 +277,8 @@ impl Store {
             }
         }
         if let Some(note) = &arrival.note {
-            for (first, last) in new {
-                let key = [&*note.key, &first.to_be_bytes(), &last.to_be_bytes()].concat();
-                let key = keys::state(note.space, &key);
-                batch.put(Family::State, key, note.value.clone());
+            for range in new {
+                notes.put(note, range, batch);
             }
         }
         if let (Some((agent, _)), Some(settled)) = (&arrival.mark, settled) {

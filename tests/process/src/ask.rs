@@ -24,6 +24,16 @@ pub fn channel(coordinator: &Coordinator) -> Channel {
     endpoint.timeout(crate::SOON).connect_lazy()
 }
 
+/// A connection on which no answer can come: nothing of a stream is ever read.
+///
+/// # Panics
+/// When the address is none.
+#[must_use]
+pub fn deaf_channel(coordinator: &Coordinator) -> Channel {
+    let endpoint = Endpoint::from_shared(coordinator.url()).unwrap();
+    endpoint.initial_stream_window_size(0).connect_lazy()
+}
+
 /// All series of an instant answer.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use super::quota::Rates;
 use super::stream::{Answers, Stream, send};
 
 /// Longest wait for the sake of a quota at a time.
-const QUOTA_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const QUOTA_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long an agent that was asked to open another stream may take.
 const MOVE_WITHIN: Duration = Duration::from_secs(60);
 

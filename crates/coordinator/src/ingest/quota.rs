@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::rate::{Bucket, Rate};
 
 /// What may come at once is what may come in so long.
-const BURST: Duration = Duration::from_secs(10);
+pub(super) const BURST: Duration = Duration::from_secs(10);
 
 /// Most of each in a second; 0 for no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

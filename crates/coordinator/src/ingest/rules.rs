@@ -8,6 +8,7 @@ use wire::proto;
 use wire::proto::sync_response::Message as Answer;
 use wire::transition::RulesRun;
 
+use super::Breach;
 use super::stream::{Answers, Stream, send};
 use crate::alerting::InForce;
 
@@ -50,7 +51,8 @@ impl Stream<'_> {
 
     /// Takes the agent's word on what it runs.
     pub(super) async fn take_run(&self, run: proto::RulesRun) -> Result<(), Status> {
-        let run = RulesRun::try_from(run).map_err(|error| self.wrong(&error.to_string()))?;
+        let run = RulesRun::try_from(run)
+            .map_err(|error| self.wrong(Breach::Message, &error.to_string()))?;
         let Some(outposts) = &self.ingest.outposts else {
             return Ok(());
         };

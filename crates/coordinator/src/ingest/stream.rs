@@ -4,11 +4,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use series::{Family, Labels, MetricKind, Sequences};
+use series::Sequences;
 use store::{Outcome, SeriesId};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
+use wire::Message as _;
 use wire::ingest::Hello;
 use wire::proto;
 use wire::proto::sync_request::Message;
@@ -17,7 +18,7 @@ use wire::proto::sync_response::Message as Answer;
 use super::keeping::Age;
 use super::rules::rules_changed;
 use super::skew::Skew;
-use super::{Ingest, Opener, checked_hello, draining};
+use super::{Breach, Ingest, Opener, draining};
 use crate::alerting::InForce;
 use crate::config::Config;
 use crate::fleet::{Connection, Received};
@@ -25,13 +26,11 @@ use crate::losses;
 use crate::status::ToStatus;
 use crate::writer::{Load, Verdict};
 
-pub(super) type Answers = mpsc::Sender<Result<proto::SyncResponse, Status>>;
+pub(super) type Answers = super::Answers<proto::SyncResponse>;
 
 /// Batches of one stream that may wait for the writer. More would only grow memory: the agent's
 /// window bounds their bytes, this their number.
 const IN_FLIGHT_MAX: usize = 64;
-/// Most metrics that one message may say something of.
-const FAMILIES_MAX: usize = 10_000;
 /// What the word of a loss takes of an agent's quota, in samples: it is a row for good.
 const LOSS_COSTS: u64 = 1000;
 /// How long an agent is told to wait while the writer is behind, and how often it is told.
@@ -40,8 +39,10 @@ const SLOW_DOWN: Duration = Duration::from_millis(500);
 /// A stream whose agent is known.
 pub(super) struct Stream<'a> {
     pub(super) ingest: &'a Ingest,
-    opener: Opener,
+    pub(super) opener: Opener,
     pub(super) hello: Hello,
+    /// Its size.
+    hello_bytes: u64,
     pub(super) connection: Arc<Connection>,
     /// The series of this stream's numbers; none for those that the index had no room for.
     pub(super) dictionary: Vec<Option<SeriesId>>,
@@ -53,6 +54,8 @@ pub(super) struct Stream<'a> {
     pub(super) skew: Skew,
     /// Whether it was logged that samples of the future come.
     pub(super) is_future_told: bool,
+    /// Whether it was logged that series were refused.
+    pub(super) is_refused_told: bool,
     /// When the agent was last told to wait.
     slowed_at: Option<Duration>,
     /// The configuration as it is now, and whether it has changed since the agent was told.
@@ -69,8 +72,6 @@ pub(super) struct Pending {
     pub(super) verdict: oneshot::Receiver<Verdict>,
     /// What it adds to the node's account when it is taken.
     pub(super) received: Received,
-    /// Its share of [`super::DECODED_SAMPLES_MAX`].
-    pub(super) _decoded: OwnedSemaphorePermit,
 }
 
 /// What is to be answered.
@@ -94,12 +95,12 @@ pub(super) async fn open<'a>(
     opener: Opener,
     answers: &Answers,
 ) -> Result<Stream<'a>, Status> {
+    let hello_bytes = first.encoded_len() as u64;
     let hello = match first.message {
-        Some(Message::Hello(hello)) => checked_hello(Some(hello)),
-        _ => checked_hello(None),
+        Some(Message::Hello(hello)) => ingest.checked_hello(Some(hello))?,
+        _ => ingest.checked_hello(None)?,
     };
-    let hello = hello.inspect_err(|_| ingest.metrics.protocol_errors.inc())?;
-    opener.may_be(&ingest.access, hello.agent_id.as_str(), "ingest.hello")?;
+    opener.may_be(ingest, hello.agent_id.as_str(), "ingest.hello")?;
     let address = opener.address.to_string();
     let connection = Arc::new(ingest.fleet.connect(&hello, address));
     let config = ingest.config.clone();
@@ -109,12 +110,14 @@ pub(super) async fn open<'a>(
         ingest,
         opener,
         hello,
+        hello_bytes,
         connection,
         dictionary: Vec::new(),
         generation: ingest.store.generation(),
         in_order: None,
         skew,
         is_future_told: false,
+        is_refused_told: false,
         slowed_at: None,
         config,
         rules: None,
@@ -169,10 +172,7 @@ pub(super) async fn send(answers: &Answers, message: Answer) -> Result<(), Statu
     let response = proto::SyncResponse {
         message: Some(message),
     };
-    answers
-        .send(Ok(response))
-        .await
-        .map_err(|_gone| Status::cancelled("the agent is gone"))
+    answers.send(response).await
 }
 
 impl Stream<'_> {
@@ -250,7 +250,7 @@ impl Stream<'_> {
     ) -> Result<(), Status> {
         let mut age = Age::of(self);
         // Until then nothing is read, because of the agent's quota.
-        let mut reads_from = Instant::now();
+        let mut reads_from = self.keep_to_quota((0, self.hello_bytes), answers).await?;
         loop {
             let message = tokio::select! {
                 () = self.ingest.shutdown.draining() => return Err(draining()),
@@ -272,110 +272,72 @@ impl Stream<'_> {
                     continue;
                 }
                 () = sleep_until(reads_from), if reads_from > Instant::now() => continue,
-                message = incoming.message(), if reads_from <= Instant::now() => message?,
+                message = incoming.message(), if reads_from <= Instant::now() => {
+                    self.ingest.heard(message)?
+                }
             };
             let Some(message) = message else {
                 return Ok(());
             };
-            match message.message {
-                Some(Message::Definitions(definitions)) => {
-                    self.define(&definitions)?;
-                    self.note_families(definitions.families).await?;
-                }
-                Some(Message::Batch(batch)) => {
-                    if let Some(skipped) = self.lose_skipped(batch.sequence).await?
-                        && pending.send(skipped).await.is_err()
-                    {
-                        return Ok(());
-                    }
-                    let is_backfill = batch.backfill;
-                    let taken = self.take(batch).await?;
-                    let sent = (
-                        taken.received.samples + taken.received.future,
-                        taken.received.bytes,
-                    );
-                    if pending.send(taken).await.is_err() {
-                        return Ok(());
-                    }
-                    reads_from = self.keep_to_quota(sent, answers).await?;
-                    self.slow_down(is_backfill, answers).await?;
-                }
-                Some(Message::Loss(loss)) => {
-                    let answer = self.lose(loss).await?;
-                    if pending.send(answer).await.is_err() {
-                        return Ok(());
-                    }
-                    reads_from = self.keep_to_quota((LOSS_COSTS, 0), answers).await?;
-                }
-                Some(Message::RulesRun(run)) => self.take_run(run).await?,
-                Some(Message::Hello(_)) => return Err(self.wrong("a second hello")),
-                None => return Err(self.wrong("an empty message")),
+            let bytes = message.encoded_len() as u64;
+            let is_backfill = match &message.message {
+                Some(Message::Batch(batch)) => Some(batch.backfill),
+                _ => None,
+            };
+            let Some(samples) = self.hear(message, &pending).await? else {
+                return Ok(());
+            };
+            reads_from = self.keep_to_quota((samples, bytes), answers).await?;
+            if let Some(is_backfill) = is_backfill {
+                self.slow_down(is_backfill, answers).await?;
             }
         }
     }
 
-    pub(super) fn wrong(&self, what: &str) -> Status {
-        self.ingest.metrics.protocol_errors.inc();
-        Status::invalid_argument(format!("{what} in the stream of {}", self.hello.agent_id))
+    /// Takes in a message. Gives what it takes of the agent's quota, in samples; nothing when no more is
+    /// answered.
+    async fn hear(
+        &mut self,
+        message: proto::SyncRequest,
+        pending: &mpsc::Sender<Pending>,
+    ) -> Result<Option<u64>, Status> {
+        let (answer, samples) = match message.message {
+            Some(Message::Definitions(definitions)) => {
+                self.define(&definitions)?;
+                self.note_families(definitions.families).await?;
+                return Ok(Some(0));
+            }
+            Some(Message::Batch(batch)) => {
+                if let Some(skipped) = self.lose_skipped(batch.sequence).await?
+                    && pending.send(skipped).await.is_err()
+                {
+                    return Ok(None);
+                }
+                let taken = self.take(batch).await?;
+                let Received {
+                    samples,
+                    future,
+                    homeless,
+                    ..
+                } = taken.received;
+                (taken, samples + future + homeless)
+            }
+            Some(Message::Loss(loss)) => (self.lose(loss).await?, LOSS_COSTS),
+            Some(Message::RulesRun(run)) => {
+                self.take_run(run).await?;
+                return Ok(Some(0));
+            }
+            Some(Message::Hello(_)) => return Err(self.wrong(Breach::Hello, "a second hello")),
+            None => return Err(self.wrong(Breach::Message, "an empty message")),
+        };
+        let is_awaited = pending.send(answer).await.is_ok();
+        Ok(is_awaited.then_some(samples))
     }
 
-    fn define(&mut self, definitions: &proto::SeriesDefinitions) -> Result<(), Status> {
-        let list: Vec<(Labels, MetricKind)> = codec::decode_labels_list(&definitions.list)
-            .map_err(|error| self.wrong(&format!("definitions that do not decode ({error})")))?;
-        for (labels, _) in &list {
-            let (access, what) = (&self.ingest.access, "ingest.series");
-            self.opener.may_be(access, labels.get("node"), what)?;
-        }
-        if usize::try_from(definitions.first_ref).ok() != Some(self.dictionary.len()) {
-            return Err(self.wrong("definitions that leave a gap"));
-        }
-        let max = self.ingest.config.borrow().ingest.series_per_stream_max;
-        if self.dictionary.len() + list.len() > max as usize {
-            self.ingest.metrics.protocol_errors.inc();
-            return Err(Status::resource_exhausted(format!(
-                "more than {max} series on the stream of {}; raise ingest.series_per_stream_max or \
-                 give the agent fewer targets",
-                self.hello.agent_id
-            )));
-        }
-        let bytes = definitions.list.len() as u64;
-        self.ingest.metrics.received_bytes.add(bytes);
-        let series = list.len() as u64;
-        self.connection.received(Received {
-            bytes,
-            series,
-            ..Received::default()
-        });
-        let defined = self
-            .ingest
-            .store
-            .define(&list)
-            .map_err(|error| error.to_status())?;
-        self.dictionary.extend(defined.ids);
-        Ok(())
-    }
-
-    /// Takes note of what metrics mean.
-    async fn note_families(&self, said: Vec<proto::MetricFamily>) -> Result<(), Status> {
-        if said.len() > FAMILIES_MAX {
-            return Err(self.wrong(&format!("more than {FAMILIES_MAX} families in one message")));
-        }
-        if said.is_empty() {
-            return Ok(());
-        }
-        let families = self.ingest.families.clone();
-        let noted = daemon::blocking::spawn(move || {
-            families.note(said.into_iter().map(|family| Family {
-                name: family.name,
-                help: family.help,
-                unit: family.unit,
-                ..Family::default()
-            }))
-        });
-        let noted = noted
-            .await
-            .map_err(|_source| Status::internal("noting families panicked"))?;
-        noted.map_err(|error| error.to_status())
+    pub(super) fn wrong(&self, breach: Breach, what: &str) -> Status {
+        let agent = &self.hello.agent_id;
+        let status = Status::invalid_argument(format!("{what} in the stream of {agent}"));
+        self.ingest.breach(breach, status)
     }
 
     /// Tells the agent to wait while the writer is behind, before its queue is full and the stream
@@ -421,6 +383,10 @@ async fn acknowledge(
             Ok(Outcome::Taken) => {
                 connection.received(pending.received);
                 ingest.metrics.future_samples.add(pending.received.future);
+                ingest
+                    .metrics
+                    .homeless_samples
+                    .add(pending.received.homeless);
             }
             Ok(Outcome::Duplicate) => {}
             Ok(Outcome::StaleSeries) => {

@@ -8,9 +8,10 @@ use tonic::Status;
 use wire::ingest::{Batch, Loss};
 use wire::proto;
 
-use super::draining;
 use super::future::{Future, lead_millis};
+use super::left_out::LeftOut;
 use super::stream::{About, Pending, Stream};
+use super::{Breach, draining};
 use crate::fleet::Received;
 use crate::losses;
 use crate::metrics::Refused;
@@ -23,7 +24,8 @@ impl Stream<'_> {
     /// are left out and counted; the rest of the batch is taken.
     pub(super) async fn take(&mut self, batch: proto::Batch) -> Result<Pending, Status> {
         let arrived = self.ingest.clock.monotonic();
-        let batch = Batch::try_from(batch).map_err(|error| self.wrong(&error.to_string()))?;
+        let batch = Batch::try_from(batch)
+            .map_err(|error| self.wrong(Breach::Message, &error.to_string()))?;
         let sequence = batch.sequence.get();
         if let Some(clocks) = batch.clocks {
             let was_set = self.skew.note(&clocks, self.ingest.clock.wall_millis());
@@ -39,13 +41,12 @@ impl Stream<'_> {
             ..Received::default()
         };
         let mut cells_left = series::limits::BLOCK_SAMPLES_MAX;
-        let mut refusal = None;
-        let mut future = Future::default();
+        let mut left_out = LeftOut::default();
         let mut blocks = Vec::with_capacity(batch.blocks.len());
         for block in batch.blocks {
             received.bytes += block.columns.len() as u64;
-            match self.check(block, cells_left, &mut future) {
-                Ok(block) if block.block.times.is_empty() => {}
+            match self.check(block, cells_left, &mut left_out) {
+                Ok(block) if block.block.times.is_empty() || block.series.is_empty() => {}
                 Ok(block) => {
                     let newest = block.block.times.last().copied();
                     received.newest_sample_millis = received.newest_sample_millis.max(newest);
@@ -58,32 +59,17 @@ impl Stream<'_> {
                     self.ingest.metrics.refused(why).inc();
                     let agent = &self.hello.agent_id;
                     tracing::error!(%agent, sequence, reason, "a block of a batch was refused");
-                    refusal = Some(reason);
+                    left_out.refusal = Some(reason);
                 }
             }
         }
         self.ingest.metrics.received_bytes.add(received.bytes);
-        received.future = future.samples;
-        let is_future = future.samples > 0;
-        self.tell_of_future(sequence, future);
-        let nothing = || Some("holds nothing but samples of the future".to_owned());
-        let refusal = refusal.or_else(|| is_future.then(nothing).flatten());
-        let refusal = refusal.filter(|_| blocks.is_empty());
-        let lost = match &refusal {
-            // Of what is partly here only one thing can be said.
-            _ if is_future => Some(losses::FUTURE),
-            Some(_) => Some(losses::REFUSED),
-            None => batch.thinned.then_some(losses::THINNED),
-        };
-        let note = lost.map(|reason| {
-            self.ingest.metrics.lost(reason).inc();
-            let (offset, now) = (self.skew.offset_millis(), self.ingest.clock.wall_millis());
-            let span = future.span(offset, now);
-            self.note(reason, span.or_else(|| span_of(&blocks)))
-        });
+        (received.future, received.homeless) = (left_out.future.samples, left_out.homeless);
+        self.tell_of_future(sequence, left_out.future);
+        let refusal = left_out.refusal().filter(|_| blocks.is_empty());
         let arrival = Arrival {
             mark: Some(self.mark(batch.first_sequence.get(), sequence)),
-            note,
+            note: self.note_of_batch(&left_out, batch.thinned, &blocks),
             generation: self.generation,
             blocks,
             samples: store::Samples::default(),
@@ -92,9 +78,26 @@ impl Stream<'_> {
         self.submit(arrival, about, received, arrived).await
     }
 
+    /// What is to be noted of a batch that is not here as its agent made it.
+    fn note_of_batch(
+        &self,
+        left_out: &LeftOut,
+        is_thinned: bool,
+        blocks: &[ArrivedBlock],
+    ) -> Option<store::Note> {
+        let reason = left_out.reason(!blocks.is_empty());
+        let reason = reason.or_else(|| is_thinned.then_some(losses::THINNED))?;
+        self.ingest.metrics.lost(reason).inc();
+        let (offset, now) = (self.skew.offset_millis(), self.ingest.clock.wall_millis());
+        let span = left_out.span(offset, now).or_else(|| span_of(blocks));
+        let (agent, epoch) = (&self.hello.agent_id, self.hello.epoch.get());
+        Some(losses::note_of_batch(agent, epoch, reason, span, now))
+    }
+
     /// Hands on the word of a loss.
     pub(super) async fn lose(&mut self, loss: proto::Loss) -> Result<Pending, Status> {
-        let loss = Loss::try_from(loss).map_err(|error| self.wrong(&error.to_string()))?;
+        let loss = Loss::try_from(loss)
+            .map_err(|error| self.wrong(Breach::Message, &error.to_string()))?;
         self.settle_lost(loss.sequences.into_inner(), &loss.reason, loss.span)
             .await
     }
@@ -180,13 +183,12 @@ impl Stream<'_> {
             .acquire_many_owned(share)
             .await;
         let decoded = decoded.map_err(|_closed| draining())?;
-        let verdict = self.ingest.writer.submit(arrival).await;
+        let verdict = self.ingest.writer.submit_in(Some(decoded), arrival).await;
         Ok(Pending {
             about,
             arrived,
             verdict: verdict.map_err(|_stopped| draining())?,
             received,
-            _decoded: decoded,
         })
     }
 
@@ -194,7 +196,7 @@ impl Stream<'_> {
         &self,
         block: wire::ingest::Block,
         cells_max: usize,
-        future: &mut Future,
+        left_out: &mut LeftOut,
     ) -> Result<ArrivedBlock, (Refused, String)> {
         let mut decoded = codec::decode_block_within(&block.columns, cells_max)
             .map_err(|error| (Refused::Damaged, error.to_string()))?;
@@ -208,7 +210,8 @@ impl Stream<'_> {
         if series.len() != decoded.columns.len() {
             return Err(unknown("names more or fewer series than it has columns"));
         }
-        let is_cut = self.check_times(&mut decoded, future)?;
+        let is_cut = self.check_times(&mut decoded, &mut left_out.future)?;
+        left_out.note_homeless(&series, &decoded);
         if is_cut {
             for (id, column) in series.iter_mut().zip(&decoded.columns) {
                 *id = id.filter(|_| !column.values.is_empty());

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Status, Streaming};
 use wire::ingest::{Event, Hello};
 use wire::proto;
 use wire::proto::urgent_request::Message;
 
-use super::{Ingest, Opener, checked_hello, draining, first};
+use super::keeping::QUOTA_WAIT_MAX;
+use super::quota::BURST;
+use super::{Answers, Breach, Ingest, Opener, draining};
+use crate::rate::Rate;
 use crate::status::ToStatus;
 
 /// An alert that was found so long ago was kept while its agent was cut off: its end may follow it.
@@ -19,8 +21,6 @@ const FOLLOWS_WITHIN: Duration = Duration::from_millis(300);
 const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
 /// Most events that are looked at together: what an agent sends without an answer.
 const TOGETHER_MAX: usize = 256;
-
-type Answers = mpsc::Sender<Result<proto::UrgentResponse, Status>>;
 
 /// Whether the event says that an alert fires, which a later one of these says is over. Nobody is called
 /// for that any more; both are kept as events.
@@ -37,15 +37,17 @@ impl Ingest {
         &self,
         opener: Opener,
         incoming: &mut Streaming<proto::UrgentRequest>,
-        answers: &Answers,
+        answers: &Answers<proto::UrgentResponse>,
     ) -> Result<(), Status> {
-        let hello = match first(incoming).await?.message {
-            Some(Message::Hello(hello)) => checked_hello(Some(hello))?,
-            _ => checked_hello(None)?,
+        let hello = match self.first(incoming).await?.message {
+            Some(Message::Hello(hello)) => self.checked_hello(Some(hello))?,
+            _ => self.checked_hello(None)?,
         };
-        opener.may_be(&self.access, hello.agent_id.as_str(), "ingest.hello")?;
+        opener.may_be(self, hello.agent_id.as_str(), "ingest.hello")?;
         let refused = self.access.until_refused(&opener.caller);
         tokio::pin!(refused);
+        // Until then nothing is read, because of the agent's quota.
+        let mut reads_from = Instant::now();
         loop {
             let message = tokio::select! {
                 () = self.shutdown.draining() => return Err(draining()),
@@ -53,18 +55,19 @@ impl Ingest {
                     self.access.refused(opener.address, &"ingest", &refusal);
                     return Err(refusal.to_status());
                 }
-                message = incoming.message() => message?,
+                () = sleep_until(reads_from), if reads_from > Instant::now() => continue,
+                message = incoming.message(), if reads_from <= Instant::now() => self.heard(message)?,
             };
             let Some(message) = message else {
                 return Ok(());
             };
-            let event = event_of(message, &hello)?;
+            let event = self.event_of(message, &hello)?;
             let is_late = event.alert.as_ref().is_some_and(|alert| {
                 alert.at_millis < self.clock.wall_millis().saturating_sub(LATE_MILLIS)
             });
             let mut events = vec![event];
             let ended = if is_late {
-                gather(incoming, &hello, &mut events).await
+                self.gather(incoming, &hello, &mut events).await
             } else {
                 Ok(())
             };
@@ -73,13 +76,25 @@ impl Ingest {
                 let is_over = is_over_by(&event, later.unwrap_or_default());
                 let id = self.take_event(&hello, event, is_over).await?;
                 let message = Some(proto::urgent_response::Message::RecordedEventId(id));
-                let answer = Ok(proto::UrgentResponse { message });
-                if answers.send(answer).await.is_err() {
-                    return Ok(());
-                }
+                answers.send(proto::UrgentResponse { message }).await?;
             }
             ended?;
+            reads_from = self.keep_to_event_quota(&hello, events.len() as u64);
         }
+    }
+
+    /// Takes events from the agent's quota, and gives from when on more may come. The agent is told nothing:
+    /// it keeps what is not answered.
+    fn keep_to_event_quota(&self, hello: &Hello, events: u64) -> Instant {
+        let rate = Rate {
+            per_second: self.config.borrow().ingest.events_per_second_max,
+            burst: BURST,
+        };
+        let wait = self.fleet.charge_events(&hello.agent_id, events, rate);
+        if !wait.is_zero() {
+            self.metrics.over_quota.inc();
+        }
+        Instant::now() + wait.min(QUOTA_WAIT_MAX)
     }
 
     /// Makes an event durable, and gives its id. An alert goes to the desk first: if we end in between, it
@@ -120,24 +135,31 @@ impl Ingest {
         }
         Ok(id)
     }
-}
 
-/// Takes what has come, and comes at once. What ends the stream is given when the rest was taken.
-async fn gather(
-    incoming: &mut Streaming<proto::UrgentRequest>,
-    hello: &Hello,
-    events: &mut Vec<Event>,
-) -> Result<(), Status> {
-    let end = Instant::now() + FOLLOW_WITHIN;
-    while events.len() < TOGETHER_MAX {
-        let wait = (Instant::now() + FOLLOWS_WITHIN).min(end);
-        match timeout_at(wait, incoming.message()).await {
-            Ok(Ok(Some(message))) => events.push(event_of(message, hello)?),
-            Ok(Ok(None)) | Err(_) => return Ok(()),
-            Ok(Err(status)) => return Err(status),
+    /// Takes what has come, and comes at once. What ends the stream is given when the rest was taken.
+    async fn gather(
+        &self,
+        incoming: &mut Streaming<proto::UrgentRequest>,
+        hello: &Hello,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Status> {
+        let end = Instant::now() + FOLLOW_WITHIN;
+        while events.len() < TOGETHER_MAX {
+            let wait = (Instant::now() + FOLLOWS_WITHIN).min(end);
+            match timeout_at(wait, incoming.message()).await {
+                Ok(message) => match self.heard(message)? {
+                    Some(message) => events.push(self.event_of(message, hello)?),
+                    None => return Ok(()),
+                },
+                Err(_elapsed) => return Ok(()),
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn event_of(&self, message: proto::UrgentRequest, hello: &Hello) -> Result<Event, Status> {
+        event_of(message, hello).map_err(|status| self.breach(Breach::Message, status))
+    }
 }
 
 fn event_of(message: proto::UrgentRequest, hello: &Hello) -> Result<Event, Status> {

@@ -12,7 +12,7 @@ use super::{PATH, metric, new_series, only, read, said, samples, write, written}
 const FAILURES: &str = "vedette_coordinator_write_failures_total";
 const SAMPLES: &str = "vedette_coordinator_samples_total";
 const REFUSED: &str = "vedette_coordinator_write_refused_samples_total";
-const REFUSED_SERIES: &str = "vedette_coordinator_refused_series_total";
+const REFUSED_SERIES: &str = "vedette_coordinator_refused_series_total{reason=\"memory\"}";
 const DAY: i64 = 86_400_000;
 
 fn good(name: &str) -> Sent {

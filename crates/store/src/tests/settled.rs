@@ -1,7 +1,7 @@
 //! Which batches count as taken, in whatever order they come.
 
 use super::*;
-use crate::write::Note;
+use crate::notes::Note;
 
 const SPACE: u8 = 9;
 
@@ -20,6 +20,9 @@ fn lost(store: &Store, first: u64, last: u64, why: &str) -> Outcome {
             space: SPACE,
             key: b"a/".to_vec(),
             value: why.as_bytes().to_vec(),
+            join: Some(|before, after| {
+                (before == after && before != b"full").then(|| before.to_vec())
+            }),
         }),
         generation: store.generation(),
         ..Arrival::default()
@@ -80,6 +83,38 @@ fn a_loss_is_noted_for_what_was_not_durable_and_settles_it() {
     let (again, _) = open(&engine);
     assert_eq!(notes(&again), expected);
     assert_eq!(again.settled("a").sequences.last(), 5);
+}
+
+#[test]
+fn notes_of_sequences_in_a_row_that_say_the_same_are_one() {
+    let engine = Arc::new(Memory::default());
+    let (store, _) = open(&engine);
+    // Two lanes, one of which comes backwards, and another word in between.
+    for sequence in 0..50 {
+        lost(&store, 100 + sequence, 100 + sequence, "future");
+        lost(&store, 99 - sequence, 99 - sequence, "thinned");
+    }
+    lost(&store, 150, 150, "refused");
+    lost(&store, 151, 160, "future");
+    let row = |first, last, why: &str| (first, last, why.to_owned());
+    let mut expected = vec![
+        row(50, 99, "thinned"),
+        row(100, 149, "future"),
+        row(150, 150, "refused"),
+        row(151, 160, "future"),
+    ];
+    assert_eq!(notes(&store), expected);
+    // What closes the hole between two joins both, and what is settled is in no second row.
+    lost(&store, 163, 163, "future");
+    lost(&store, 160, 162, "future");
+    expected[3].1 = 163;
+    assert_eq!(notes(&store), expected);
+    // After a restart rows begin anew.
+    let (again, _) = open(&engine);
+    lost(&again, 164, 164, "future");
+    lost(&again, 165, 165, "future");
+    expected.push(row(164, 165, "future"));
+    assert_eq!(notes(&again), expected);
 }
 
 #[test]

@@ -381,6 +381,8 @@ async fn an_agent_speaks_for_itself_until_it_is_revoked() {
     assert_eq!(ended.code(), Code::PermissionDenied, "{ended:?}");
     let foreign = format!("{REFUSED}{{reason=\"foreign_identity\"}}");
     assert!(world.metric(&viewer, &foreign).await >= 2.0);
+    let foreign = "vedette_coordinator_protocol_errors_total{reason=\"foreign\"}";
+    assert_eq!(world.metric(&viewer, foreign).await, 2.0);
 
     let streams = "vedette_coordinator_streams";
     assert!(world.metric(&viewer, streams).await >= 1.0);

@@ -6,12 +6,12 @@ use process_tests::coordinator::Coordinator;
 use process_tests::lane::{Stream, batch, definitions, hello, raw_batch};
 use process_tests::now_millis;
 use process_tests::process::run;
-use series::{Block, Column, Rows};
+use series::{Block, Column, Labels, MetricKind, Rows};
 use tonic::Code;
 use tonic::transport::Channel;
 use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
-use wire::proto::{Hello, Loss, SequenceRange, Welcome};
+use wire::proto::{Hello, Loss, SequenceRange, SeriesDefinitions, Welcome};
 
 const AGENT: &str = "gappy";
 const MINUTE: i64 = 60_000;
@@ -244,4 +244,100 @@ async fn samples_of_the_future_are_left_out_and_told_and_the_others_taken() {
     let (mut early, _) = stream(&way, ahead("early", 15 * MINUTE)).await;
     early.say(batch(1, &[0], now + 15 * MINUTE)).await;
     assert_eq!(early.acknowledged(1).await, 1);
+}
+
+/// Definitions of so many series of this agent, and its node's label.
+fn own_definitions(agent: &str, first: u32, count: u32) -> Message {
+    let labels = |number: u32| {
+        let number = number.to_string();
+        Labels::with_name("churning", &[("number", &number), ("node", agent)]).unwrap()
+    };
+    let labels: Vec<Labels> = (first..first + count).map(labels).collect();
+    let mut list = Vec::new();
+    codec::encode_labels_list(&labels, &vec![MetricKind::Gauge; labels.len()], &mut list);
+    Message::Definitions(SeriesDefinitions {
+        families: Vec::new(),
+        first_ref: 0,
+        list: list.into(),
+    })
+}
+
+fn rows(shown: &serde_json::Value) -> Vec<(String, u64, u64)> {
+    let losses = shown["losses"].as_array().unwrap().iter();
+    let number = |it: &serde_json::Value, name: &str| it[name].as_u64().unwrap();
+    losses
+        .map(|it| {
+            let reason = it["reason"].as_str().unwrap().to_owned();
+            let (first, last) = (number(it, "first_sequence"), number(it, "last_sequence"));
+            (reason, first, last)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_of_refused_series_are_told_as_lost_in_one_row_and_others_have_room() {
+    let coordinator = Coordinator::start("[ingest]\nseries_per_agent_max = 10\n").await;
+    let way = channel(&coordinator);
+    let now = now_millis();
+    // A new stream with other names is no way around it.
+    for (first, sequences) in [(0, 1..4), (100, 4..7)] {
+        let (mut stream, _) = Stream::welcomed(&way, hello("churner")).await;
+        stream.say(own_definitions("churner", first, 8)).await;
+        for sequence in sequences {
+            let at = now - 60_000 + 1000 * i64::try_from(sequence).unwrap();
+            stream.say(batch(sequence, &[0, 7], at)).await;
+            assert_eq!(stream.acknowledged(sequence).await, sequence);
+        }
+    }
+    // Eight of the first stream and two of the second are here.
+    let count = single(&way, "count(count_over_time(churning[1h]))", now).await;
+    assert_eq!(count, Some(3.0));
+    let refused = "vedette_coordinator_refused_series_total{reason=\"agent\"}";
+    assert_eq!(coordinator.metric(refused).await, Some(6.0));
+    let samples = "vedette_coordinator_refused_series_samples_total";
+    assert_eq!(coordinator.metric(samples).await, Some(3.0));
+    let lost = "vedette_coordinator_lost_batches_total{reason=\"series_refused\"}";
+    assert_eq!(coordinator.metric(lost).await, Some(3.0));
+    let shown = gaps_of(&coordinator, "churner").await;
+    let expected = [("series_refused".to_owned(), 4, 6)];
+    assert_eq!(rows(&shown), expected, "{shown}");
+    // One that has nothing else is told that nothing of it was taken.
+    let (mut stream, _) = Stream::welcomed(&way, hello("churner")).await;
+    stream.say(own_definitions("churner", 200, 1)).await;
+    stream.say(batch(7, &[0], now)).await;
+    stream.refused(7, "series that were refused").await;
+    // Another agent has all of its own.
+    let (mut other, _) = Stream::welcomed(&way, hello("other")).await;
+    other.say(own_definitions("other", 0, 8)).await;
+    other.say(batch(1, &[0, 7], now)).await;
+    other.acknowledged(1).await;
+    let shown = gaps_of(&coordinator, "other").await;
+    assert_eq!(rows(&shown), [], "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_which_a_part_was_refused_is_told_as_lost_in_part() {
+    let coordinator = Coordinator::start("").await;
+    let way = channel(&coordinator);
+    let now = now_millis();
+    let (mut partly, _) = stream(&way, hello(AGENT)).await;
+    for sequence in 1..=20 {
+        let at = now - 60_000 + 1000 * i64::try_from(sequence).unwrap();
+        let (Message::Batch(mut good), Message::Batch(bad)) =
+            (batch(sequence, &[0], at), batch(sequence, &[99], at))
+        else {
+            unreachable!("they were made just now");
+        };
+        good.blocks.extend(bad.blocks);
+        partly.say(Message::Batch(good)).await;
+        assert_eq!(partly.acknowledged(sequence).await, sequence);
+    }
+    let count = single(&way, "count_over_time(hostile[1h])", now).await;
+    assert_eq!(count, Some(20.0));
+    let lost = "vedette_coordinator_lost_batches_total{reason=\"refused_part\"}";
+    assert_eq!(coordinator.metric(lost).await, Some(20.0));
+    let shown = gaps(&coordinator).await;
+    let expected = [("refused_part".to_owned(), 1, 20)];
+    assert_eq!(rows(&shown), expected, "{shown}");
+    assert_ne!(shown["losses"][0]["from"], serde_json::Value::Null);
 }

@@ -17,6 +17,11 @@ fn hello() -> Hello {
     lane::hello("hostile")
 }
 
+async fn breaches(coordinator: &Coordinator, reason: &str) -> f64 {
+    let metric = format!("{PROTOCOL_ERRORS}{{reason=\"{reason}\"}}");
+    coordinator.metric(&metric).await.unwrap()
+}
+
 async fn welcomed(channel: &Channel) -> Stream {
     Stream::welcomed(channel, hello()).await.0
 }
@@ -39,10 +44,22 @@ async fn who_breaks_the_protocol_is_told_and_nobody_else_notices() {
 
     wrong_greetings(&channel).await;
     broken_streams(&channel).await;
-    let counted = coordinator.metric(PROTOCOL_ERRORS).await.unwrap();
-    assert!(counted >= 9.0, "{counted} protocol errors counted");
+    for (reason, count) in [
+        ("hello", 8.0),
+        ("silent", 1.0),
+        ("definitions", 3.0),
+        ("too_many_series", 1.0),
+        ("message", 1.0),
+        ("oversized", 1.0),
+        ("foreign", 0.0),
+    ] {
+        assert_eq!(breaches(&coordinator, reason).await, count, "{reason}");
+    }
     refused_batches(&coordinator, &channel).await;
     wrong_events(&channel).await;
+    assert_eq!(breaches(&coordinator, "hello").await, 9.0);
+    assert_eq!(breaches(&coordinator, "message").await, 4.0);
+    assert_eq!(breaches(&coordinator, "oversized").await, 2.0);
 
     within(SOON, "the good agent to go on", || async {
         (good.account().last_acknowledged() >= before + 3).then_some(())
@@ -249,6 +266,13 @@ async fn wrong_events(channel: &Channel) {
             vec![Message::Hello(hello()), Message::Hello(hello())],
             "an event was expected",
         ),
+        (
+            vec![
+                Message::Hello(hello()),
+                event(|event| event.summary = "x".repeat(wire::MESSAGE_BYTES_MAX + 1)),
+            ],
+            "too large",
+        ),
     ];
     for (messages, why) in cases {
         let requests = messages.into_iter().map(|message| proto::UrgentRequest {
@@ -259,7 +283,13 @@ async fn wrong_events(channel: &Channel) {
         let mut answers = client.urgent(requests).await.unwrap().into_inner();
         let answer = tokio::time::timeout(SOON, answers.message());
         let status = answer.await.unwrap().unwrap_err();
-        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        let is_large = why == "too large";
+        let code = if is_large {
+            Code::OutOfRange
+        } else {
+            Code::InvalidArgument
+        };
+        assert_eq!(status.code(), code, "{status:?}");
         assert!(
             status.message().contains(why),
             "{status:?} does not say {why:?}"

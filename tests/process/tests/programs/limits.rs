@@ -8,12 +8,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use process_tests::agent::{Agent, NO_COLLECTORS};
-use process_tests::ask::{channel, node, single};
+use process_tests::ask::{channel, events, node, single};
 use process_tests::coordinator::Coordinator;
 use process_tests::lane::{Stream, batch, definitions, hello};
 use process_tests::{now_millis, within};
 use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
+use wire::proto::ingest_service_client::IngestServiceClient;
+use wire::proto::sync_request::Message;
 use wire::proto::sync_response::Message as Answer;
+use wire::proto::{self, MetricFamily};
 
 const SERIES: u32 = 300;
 
@@ -97,6 +101,78 @@ async fn an_agent_whose_stream_has_become_old_opens_another_and_loses_nothing() 
     let durable = node(&way, "mover").await.unwrap().unwrap();
     assert_eq!(durable.last_durable_sequence, account.last_spooled());
     assert_eq!(durable.missing_batches, 0);
+}
+
+/// What of the bytes of definitions does not fit into the ten seconds' worth that may come at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_batch_takes_of_the_quota_of_bytes_too() {
+    let coordinator = Coordinator::start("[ingest]\nbytes_per_second_max = \"1KiB\"\n").await;
+    let way = channel(&coordinator);
+    let (mut stream, _) = Stream::welcomed(&way, hello("talker")).await;
+    let family = |number: u32| MetricFamily {
+        name: format!("family_{number}"),
+        help: "x".repeat(200),
+        ..MetricFamily::default()
+    };
+    let Message::Definitions(mut definitions) = definitions(0, 1) else {
+        unreachable!("they were made just now");
+    };
+    definitions.families = (0..100).map(family).collect();
+    stream.say(Message::Definitions(definitions)).await;
+    match stream.answer().await.unwrap() {
+        Answer::SlowDown(slow) => {
+            assert!(
+                slow.reason.contains("ingest.bytes_per_second_max"),
+                "{slow:?}"
+            );
+            assert!(slow.wait_millis > 5000, "{slow:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+const EVENTS: usize = 80;
+
+/// How long it takes until events of an agent are all recorded.
+async fn told(way: &Channel, agent: &str, count: usize) -> Duration {
+    use proto::urgent_request::Message;
+    // Until then it is a stranger.
+    let (_bulk, _) = Stream::welcomed(way, hello(agent)).await;
+    let event = |number: usize| {
+        Message::Event(proto::Event {
+            id: number.to_string(),
+            at_millis: now_millis(),
+            kind: "gpu_xid".to_owned(),
+            severity: "info".to_owned(),
+            ..proto::Event::default()
+        })
+    };
+    let events = std::iter::once(Message::Hello(hello(agent))).chain((0..count).map(event));
+    let events = events.map(|message| proto::UrgentRequest {
+        message: Some(message),
+    });
+    let events = tokio_stream::iter(events.collect::<Vec<_>>());
+    let began = Instant::now();
+    let mut client = IngestServiceClient::new(way.clone());
+    let mut answers = client.urgent(events).await.unwrap().into_inner();
+    for _ in 0..count {
+        let answer = tokio::time::timeout(process_tests::SOON, answers.message());
+        assert!(answer.await.unwrap().unwrap().is_some());
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_tells_too_many_events_is_slowed_down_loses_none_and_holds_up_nobody() {
+    // Fifty may come at once; the last of thirty more has to wait for some six seconds.
+    let coordinator = Coordinator::start("[ingest]\nevents_per_second_max = 5\n").await;
+    let way = channel(&coordinator);
+    let (loud, quiet) = tokio::join!(told(&way, "loud", EVENTS), told(&way, "quiet", 5));
+    assert!(loud > Duration::from_secs(4), "{loud:?}");
+    assert!(quiet < Duration::from_secs(3), "{quiet:?}");
+    assert_eq!(events(&way, "loud").await.len(), EVENTS);
+    let over = coordinator.metric("vedette_coordinator_over_quota_total");
+    assert!(over.await.unwrap() >= 1.0);
 }
 
 const MANY: u64 = 20_000;

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use process_tests::agent::{Agent, NO_COLLECTORS};
+use process_tests::ask::{channel, deaf_channel, node};
 use process_tests::coordinator::{Coordinator, get};
-use process_tests::within;
+use process_tests::lane::{Stream, batch, definitions, hello};
+use process_tests::{now_millis, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use wire::proto::sync_request::Message;
 
 const EACH: usize = 200;
 const BODIES: usize = 20;
@@ -173,4 +176,31 @@ async fn a_host_with_all_its_connections_gets_no_more_and_others_do() {
         (stream.read(&mut [0; 1]).await.ok()? == 1).then_some(())
     })
     .await;
+
+/// Answers and batches that may wait for an agent that reads nothing, and more.
+const DEAF_BATCHES: u64 = 300;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_reads_no_answers_is_cut_off_and_what_it_sent_is_kept() {
+    let coordinator = Coordinator::start("").await;
+    let (deaf, way) = (deaf_channel(&coordinator), channel(&coordinator));
+    let stream = Stream::silent(&deaf).await;
+    let says = async {
+        stream.say(Message::Hello(hello("deaf"))).await;
+        stream.say(definitions(0, 1)).await;
+        for sequence in 1..=DEAF_BATCHES {
+            stream.say(batch(sequence, &[0], now_millis())).await;
+        }
+    };
+    let cut = async {
+        within(Duration::from_secs(90), "the end of the stream", || async {
+            let unread = coordinator.metric("vedette_coordinator_unread_streams_total");
+            (unread.await == Some(1.0)).then_some(())
+        })
+        .await;
+    };
+    let (_, ()) = tokio::join!(timeout(Duration::from_secs(90), says), cut);
+    let node = node(&way, "deaf").await.unwrap().unwrap();
+    assert!(!node.connected, "{node:?}");
+    assert!(node.last_durable_sequence >= 64, "{node:?}");
 }
