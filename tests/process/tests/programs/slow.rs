@@ -176,6 +176,7 @@ async fn a_host_with_all_its_connections_gets_no_more_and_others_do() {
         (stream.read(&mut [0; 1]).await.ok()? == 1).then_some(())
     })
     .await;
+}
 
 /// Answers and batches that may wait for an agent that reads nothing, and more.
 const DEAF_BATCHES: u64 = 300;
