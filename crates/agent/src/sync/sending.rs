@@ -170,7 +170,7 @@ impl Stream<'_> {
         }
     }
 
-    fn is_sent(&mut self, what: Sent, bytes: u64) {
+    pub(super) fn is_sent(&mut self, what: Sent, bytes: u64) {
         if self.in_flight.is_empty() {
             self.heard = Instant::now();
         }
@@ -185,13 +185,14 @@ impl Stream<'_> {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &mut self,
         lane: Lane,
         (first, sequence): (u64, u64),
         record: &[u8],
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
+        self.sending = Some((first, sequence));
         let bytes = record.len() as u64;
         let mut definitions = Vec::new();
         let numbered = self.numbered(record, &mut definitions);
@@ -209,6 +210,7 @@ impl Stream<'_> {
         let (blocks, thinned) = match numbered {
             Ok(numbered) => numbered,
             Err(error) => {
+                self.sending = None;
                 self.sync.metrics.undecodable.inc();
                 let error = crate::chain(error.as_ref());
                 tracing::error!(sequence, error, "a record of the spool does not decode");
@@ -234,6 +236,7 @@ impl Stream<'_> {
         self.telling_bytes = TELLING_BYTES_MAX.min(self.telling_bytes + sent_bytes / TELLING_SHARE);
         self.request(Message::Batch(batch), answers).await?;
         self.is_sent(Sent::Batch(lane, first, sequence), bytes);
+        self.sending = None;
         let is_tight = self.sync.pace.is_tight();
         self.outgrown |= self.dictionary.outgrown(is_tight);
         Ok(())
@@ -323,7 +326,7 @@ impl Stream<'_> {
     }
 
     /// Sends one message, reading answers while the stream does not take it.
-    async fn request(
+    pub(super) async fn request(
         &mut self,
         message: Message,
         answers: &mut Streaming<proto::SyncResponse>,
@@ -333,7 +336,9 @@ impl Stream<'_> {
         loop {
             tokio::select! {
                 permit = requests.reserve() => {
-                    let permit = permit.map_err(|_closed| Ended::Closed)?;
+                    let Ok(permit) = permit else {
+                        return self.why_closed(answers).await;
+                    };
                     permit.send(proto::SyncRequest { message: Some(message) });
                     return Ok(());
                 }

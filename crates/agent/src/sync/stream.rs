@@ -12,6 +12,7 @@ use wire::proto::sync_response::Message as Answer;
 
 use super::dictionary::Dictionary;
 use super::lanes::{Lane, Lanes};
+use super::refused::Suspicion;
 use super::{ANSWER_WITHIN, Bulk, Ended};
 use crate::way::Way;
 
@@ -67,6 +68,11 @@ pub(super) struct Stream<'a> {
     pub(super) outgrown: bool,
     /// Set when the stream has been of use.
     pub(super) useful: &'a mut bool,
+    /// The batch that is being sent, by the first and the last sequence that it stands for.
+    pub(super) sending: Option<(u64, u64)>,
+    /// The batch that may be what ended a stream before, and whether it is what this one is for.
+    pub(super) suspicion: &'a mut Suspicion,
+    pub(super) is_trial: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -76,7 +82,7 @@ impl<'a> Stream<'a> {
         way: Way,
         requests: mpsc::Sender<proto::SyncRequest>,
         lanes: Lanes,
-        useful: &'a mut bool,
+        (useful, suspicion): (&'a mut bool, &'a mut Suspicion),
     ) -> Self {
         Self {
             sync,
@@ -98,6 +104,9 @@ impl<'a> Stream<'a> {
             heard: Instant::now(),
             outgrown: false,
             useful,
+            sending: None,
+            suspicion,
+            is_trial: false,
         }
     }
 
@@ -106,6 +115,18 @@ impl<'a> Stream<'a> {
         &mut self,
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
+        let ended = self.converse(answers).await;
+        if let Err(Ended::Status(status)) = &ended {
+            self.note_end(status);
+        }
+        ended
+    }
+
+    async fn converse(
+        &mut self,
+        answers: &mut Streaming<proto::SyncResponse>,
+    ) -> Result<(), Ended> {
+        self.try_suspect(answers).await?;
         let mut rules = self.sync.rules.clone();
         loop {
             self.tell_rules(answers).await?;
