@@ -10,6 +10,15 @@
 //! What begins or ceases to fire goes over the urgent lane, on disk first. A rule with a window runs when the
 //! window is filled: until then the coordinator has the word, and is told so. So it is with a rule whose series
 //! do not fit the memory for it. After a start nothing ends before every source has spoken.
+//!
+//! Gathering never waits for rules. What comes while they have more than enough to do is skipped, which is a gap and
+//! no value:
+//! - a rule without a window goes on with the newest sample that came, as between two rounds, and the time of a
+//!   `for` runs on: a value that was other only in what was skipped is not seen;
+//! - a rule with a window is the coordinator's, which has every sample, until its window is filled without a gap;
+//! - a series whose end was skipped has ended at the next round that comes;
+//! - once a source has been skipped for half of the time for which samples count, nothing ends or is missing until
+//!   it speaks again.
 
 mod files;
 mod metrics;

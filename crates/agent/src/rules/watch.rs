@@ -80,6 +80,8 @@ pub(super) struct Watch {
     /// When the first samples came, by the clock that is never set.
     began: Option<Duration>,
     tidied_millis: i64,
+    /// Since when rounds of some source have been skipped of which none has come since.
+    behind_millis: Option<i64>,
 }
 
 /// What is kept over restarts.
@@ -138,6 +140,7 @@ impl Watch {
             at_millis: 0,
             began: None,
             tidied_millis: 0,
+            behind_millis: None,
         }
     }
 
@@ -294,8 +297,13 @@ impl Watch {
         if fresh.at_millis > self.at_millis || fresh.at_millis < self.at_millis - BACK_MILLIS {
             self.at_millis = fresh.at_millis;
         }
+        self.behind_millis = fresh.behind_millis;
         for rule in &mut self.rules {
-            rule.began_millis.get_or_insert(fresh.at_millis);
+            // A window with a gap in it says too little: it is filled anew.
+            if fresh.follows_gap && rule.window_millis > 0 {
+                rule.began_millis = None;
+            }
+            rule.began_millis.get_or_insert(self.at_millis);
         }
         for (labels, at, value) in fresh.samples {
             let readers = match self.ring.readers(&labels) {
@@ -341,7 +349,7 @@ impl Watch {
         }
         let began = *self.began.get_or_insert(now);
         let speaks = self.every.saturating_mul(ROUNDS).max(SPEAKS_WITHIN);
-        self.ring.is_partial = now.saturating_sub(began) < speaks;
+        self.ring.is_partial = now.saturating_sub(began) < speaks || self.is_blind();
         if (self.at_millis - self.tidied_millis).abs() >= TIDY_EVERY_MILLIS {
             self.tidied_millis = self.at_millis;
             self.ring.tidy(self.at_millis, None);
@@ -377,6 +385,13 @@ impl Watch {
             }
         }
         found
+    }
+
+    /// Whether rounds of some source have been skipped for so long that what it said last may be too old
+    /// to be seen.
+    fn is_blind(&self) -> bool {
+        let since = self.behind_millis.unwrap_or(i64::MAX);
+        self.at_millis.saturating_sub(since) >= self.ring.lookback_millis / 2
     }
 
     /// When a rule is due; never where it does not run.
