@@ -30,13 +30,16 @@ type Undecodable = Box<dyn std::error::Error + Send + Sync>;
 
 impl Stream<'_> {
     /// Sends losses, what is new and then what was missed, until the window is full or the spool is
-    /// empty; `true` when the window is what stopped what is new. Answers are read meanwhile, so that
+    /// empty; `true` when the window, or the coordinator's word, is what stopped what is new. Answers are read meanwhile, so that
     /// neither side waits for the other.
     pub(super) async fn send_what_fits(
         &mut self,
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<bool, Ended> {
         loop {
+            if self.has_to_wait() {
+                return Ok(true);
+            }
             self.send_losses(answers).await?;
             let window_bytes = self.window();
             let room = window_bytes.saturating_sub(self.in_flight_bytes);
@@ -74,7 +77,7 @@ impl Stream<'_> {
         let records = self.sync.outbox.read_from(first, room).await?;
         let mut any = false;
         for (sequence, record) in records {
-            if sequence > last || self.outgrown {
+            if sequence > last || self.outgrown || (any && self.has_to_wait()) {
                 break;
             }
             any = true;

@@ -37,6 +37,8 @@ struct State {
     events: Vec<String>,
     /// Batches at which it ends the stream.
     poison: Vec<u64>,
+    /// What it says when it has taken the first batch, before it says so.
+    says_first: Vec<Answer>,
     /// Streams that it ended so.
     ended: u32,
 }
@@ -60,6 +62,14 @@ impl IngestService for Fake {
                 if fake.is_poison(&message) {
                     drop(answers.send(Err(Status::invalid_argument("no"))).await);
                     return;
+                }
+                let says_first = match &message {
+                    Message::Batch(_) => std::mem::take(&mut fake.state.lock().unwrap().says_first),
+                    _ => Vec::new(),
+                };
+                for answer in says_first {
+                    let message = Some(answer);
+                    drop(answers.send(Ok(proto::SyncResponse { message })).await);
                 }
                 let answer = fake.answer(message, &mut epoch);
                 if let Some(answer) = answer {
@@ -316,6 +326,35 @@ async fn another_way_is_taken_when_what_is_under_way_is_answered() {
     outbox.close();
     speak(&bulk, &mut useful).await.unwrap();
     assert_eq!(setup.fake.state.lock().unwrap().batches, [1, 2]);
+}
+
+#[tokio::test]
+async fn answers_are_heard_while_the_bulk_has_to_wait() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    outbox.put(vec![record("a")]).await.unwrap();
+    setup.fake.state.lock().unwrap().says_first = vec![Answer::SlowDown(proto::SlowDown {
+        wait_millis: 60_000,
+        ..proto::SlowDown::default()
+    })];
+    let (signpost, way) = Way::unknown();
+    let bulk = Bulk {
+        way,
+        ..setup.bulk()
+    };
+    let changes = async {
+        signpost.send_replace(Some(setup.connection.clone()));
+        while outbox.pending() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // What comes now waits, and another certificate does not.
+        outbox.put(vec![record("b")]).await.unwrap();
+        signpost.send_replace(Some(setup.connection.clone()));
+    };
+    let mut useful = false;
+    let (ended, ()) = tokio::join!(speak(&bulk, &mut useful), changes);
+    assert!(matches!(ended, Err(Ended::Outgrown)), "{ended:?}");
+    assert_eq!(setup.fake.state.lock().unwrap().batches, [1]);
 }
 
 #[tokio::test]
