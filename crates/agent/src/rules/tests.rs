@@ -129,6 +129,25 @@ fn a_restart_neither_forgets_nor_repeats() {
 }
 
 #[test]
+fn what_is_said_to_fire_and_nothing_would_end_is_left_out() {
+    let rules = "{alert: A, expr: t > 1}, {alert: B, expr: t > 1, for: 5s}";
+    let mut before = watch(rules);
+    second(&mut before, 0, &[2.0, 2.0]);
+    let mut said = before.remembered();
+    assert_eq!(said.firing.len(), 2);
+    // One of a rule that only is pending, and one of an instance that nobody knows.
+    let mut pending = said.firing[0].clone();
+    pending.rule = "g/B".to_owned();
+    said.firing.push(pending);
+    said.firing[1]
+        .labels
+        .insert("instance".to_owned(), "9".to_owned());
+    let mut after = watch(rules);
+    after.restore(said);
+    assert_eq!(after.firing().0, before.firing().0[..1]);
+}
+
+#[test]
 fn what_is_damaged_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules");

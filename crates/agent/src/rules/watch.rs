@@ -205,17 +205,29 @@ impl Watch {
         Ok(())
     }
 
-    /// Gives the rules back what they remember.
+    /// Gives the rules back what they remember. What is said to fire and is no alert of a rule that fires is left
+    /// out: nothing would end it.
     pub(super) fn restore(&mut self, mut remembered: Remembered) {
         for rule in &mut self.rules {
             if let Some(state) = remembered.rules.remove(&rule.key) {
                 rule.group.restore(state);
             }
         }
-        let paths: HashSet<&str> = self.rules.iter().map(|it| it.path.as_str()).collect();
+        let mut fires: HashSet<(&str, String)> = HashSet::new();
+        for rule in &self.rules {
+            let alerts = rule.group.alerts().filter(|it| it.state == State::Firing);
+            fires.extend(alerts.map(|it| {
+                let labels = it.labels.iter();
+                let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                (rule.path.as_str(), fingerprint(&labels.collect()))
+            }));
+        }
         let firing = remembered.firing.into_iter();
-        let firing = firing.filter(|it| paths.contains(it.rule.as_str()));
-        self.firing = firing.map(|it| (fingerprint(&it.labels), it)).collect();
+        let firing = firing.map(|it| (fingerprint(&it.labels), it));
+        let firing = firing.filter(|(name, it)| {
+            it.to == State::Firing && fires.contains(&(it.rule.as_str(), name.clone()))
+        });
+        self.firing = firing.collect();
     }
 
     /// What the rules remember.
