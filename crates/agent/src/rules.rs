@@ -45,6 +45,26 @@ pub(crate) struct Said {
     pub(crate) run: proto::RulesRun,
 }
 
+/// Takes up rules and what they remember from the two files of the state folder, and evaluates them once over
+/// nothing, for a fuzzer: how many rules there are and alerts that fire, if the files can be used.
+#[doc(hidden)]
+#[must_use]
+pub fn take_up(rules: &[u8], alerts: &[u8]) -> Option<(usize, usize)> {
+    let rules = files::rules_of(rules)?;
+    let mut watch = watch::Watch::new(std::time::Duration::from_secs(1), 10_000);
+    watch.replace(&rules).ok()?;
+    watch.restore(files::remembered_of(alerts)?);
+    let fresh = tap::Fresh {
+        at_millis: 1_000_000_000_000,
+        samples: Vec::new(),
+        follows_gap: false,
+        behind_millis: None,
+    };
+    watch.step(vec![fresh], std::time::Duration::ZERO);
+    let (firing, rules, _) = watch.counts();
+    Some((rules, firing))
+}
+
 /// Between the stream to the coordinator and the rules. That of an agent without rules is the default.
 #[derive(Clone, Debug, Default)]
 pub struct Link(Option<Ends>);
