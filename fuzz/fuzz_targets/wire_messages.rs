@@ -6,6 +6,7 @@ use std::fmt::Debug;
 
 use fuzz::{Input, KIB, within};
 use libfuzzer_sys::fuzz_target;
+use series::Sequences;
 use wire::ingest::{self, BLOCKS_PER_BATCH_MAX, EVENT_LABELS_MAX, HELLO_LABELS_MAX};
 use wire::{Message, join, proto, transition};
 
@@ -13,13 +14,15 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let kind = input.u8();
     let bytes = input.rest();
-    match kind % 13 {
+    match kind % 15 {
         0 => {
             let request = message::<proto::SyncRequest>(bytes);
             match request.and_then(|request| request.message) {
                 Some(proto::sync_request::Message::Hello(hello)) => check_hello(hello),
                 Some(proto::sync_request::Message::Batch(batch)) => check_batch(batch),
-                Some(proto::sync_request::Message::Loss(loss)) => drop(wire::ingest::Loss::try_from(loss)),
+                Some(proto::sync_request::Message::Loss(loss)) => {
+                    drop(wire::ingest::Loss::try_from(loss))
+                }
                 Some(proto::sync_request::Message::RulesRun(run)) => {
                     drop(transition::RulesRun::try_from(run));
                 }
@@ -45,10 +48,12 @@ fuzz_target!(|data: &[u8]| {
             .for_each(check_event),
         5 => {
             let response = message::<proto::SyncResponse>(bytes);
-            if let Some(proto::sync_response::Message::Rules(rules)) =
-                response.and_then(|response| response.message)
-            {
-                drop(transition::EdgeRules::try_from(rules));
+            match response.and_then(|response| response.message) {
+                Some(proto::sync_response::Message::Rules(rules)) => {
+                    drop(transition::EdgeRules::try_from(rules));
+                }
+                Some(proto::sync_response::Message::Welcome(welcome)) => check_welcome(&welcome),
+                _ => {}
             }
         }
         6 => drop(message::<proto::UrgentResponse>(bytes)),
@@ -57,12 +62,18 @@ fuzz_target!(|data: &[u8]| {
         9 => drop(message::<proto::QueryResponse>(bytes)),
         10 => drop(message::<proto::SeriesRequest>(bytes)),
         11 => drop(message::<proto::GetSummaryResponse>(bytes)),
-        _ => {
+        12 => {
             let request = message::<proto::JoinRequest>(bytes).map(join::JoinRequest::try_from);
             if let Some(Ok(request)) = request {
                 assert!(request.token.len() <= join::TOKEN_BYTES_MAX);
+                let der = request.certificate_request.as_bytes();
+                assert!((1..=join::CERTIFICATE_REQUEST_BYTES_MAX).contains(&der.len()));
             }
         }
+        13 => check_issued(message::<proto::IssuedCertificate>(bytes)),
+        _ => message::<proto::Welcome>(bytes)
+            .iter()
+            .for_each(check_welcome),
     }
 });
 
@@ -100,5 +111,31 @@ fn check_event(event: proto::Event) {
     if let Ok(checked) = ingest::Event::try_from(event.clone()) {
         assert!(checked.labels.len() <= EVENT_LABELS_MAX);
         assert_eq!(proto::Event::from(checked), event);
+    }
+}
+
+fn check_issued(issued: Option<proto::IssuedCertificate>) {
+    if let Ok(checked) = join::Issued::try_from(issued) {
+        assert!((1..=join::CHAIN_MAX).contains(&checked.chain.len()));
+        let is_bounded = |der: &Vec<u8>| der.len() <= join::CERTIFICATE_BYTES_MAX;
+        assert!(checked.chain.iter().all(is_bounded));
+    }
+}
+
+/// What a coordinator says that it has settled: ranges that ascend, with a hole before each.
+fn check_welcome(welcome: &proto::Welcome) {
+    let ranges = welcome.durable_beyond.iter();
+    let ranges = ranges.map(|range| (range.first, range.last)).collect();
+    let Some(settled) = Sequences::from_parts(welcome.last_durable_sequence, ranges) else {
+        return;
+    };
+    let mut before = settled.through();
+    for &(first, last) in settled.beyond() {
+        assert!(before.checked_add(1).is_some_and(|next| next < first) && first <= last);
+        before = last;
+    }
+    assert_eq!(settled.last(), before);
+    for (first, last) in settled.missing(1, u64::MAX - 1) {
+        assert!(!settled.contains(first) && !settled.contains(last));
     }
 }

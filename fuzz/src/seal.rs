@@ -90,3 +90,14 @@ pub fn record(sequence: u64, payload: &[u8]) -> Vec<u8> {
     let sum = checksum(&[&length, &sequence, payload]).to_le_bytes();
     [&length[..], &sum, &sequence, payload].concat()
 }
+
+/// A file of an agent's rules: what it is, its body, and FNV-1a of both.
+#[must_use]
+pub fn state_file(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = [&magic[..], body].concat();
+    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}

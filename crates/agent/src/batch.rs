@@ -12,6 +12,7 @@ use std::sync::Arc;
 use series::{Labels, LabelsBuilder, LabelsError, Sample, Snapshot, Timestamp};
 use spool::hull;
 use wire::Message;
+use wire::ingest::BLOCKS_PER_BATCH_MAX;
 use wire::proto::{SpooledBatch, SpooledBlock};
 
 use crate::families::Families;
@@ -177,7 +178,8 @@ impl Batcher {
             for block in source.cut(self.is_tight) {
                 let size = block.names.len() + block.columns.len();
                 let full = open.bytes + size > RECORD_BYTES_TARGET
-                    || open.cells + block.cells > RECORD_CELLS_TARGET;
+                    || open.cells + block.cells > RECORD_CELLS_TARGET
+                    || open.batch.blocks.len() >= BLOCKS_PER_BATCH_MAX;
                 if open.bytes > 0 && full {
                     records.push(std::mem::take(&mut open).close());
                 }

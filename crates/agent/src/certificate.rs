@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use daemon::blocking;
 use daemon::shutdown::Shutdown;
 use wire::client::{self, Connection, Credentials, Token};
+use wire::ingest::AgentId;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -26,6 +27,17 @@ use stored::Folder;
 pub const JOIN_TOKEN: &str = "VEDETTE_JOIN_TOKEN";
 /// How often files that were brought along are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether a text is a key and a certificate that this agent could use, for a fuzzer.
+#[doc(hidden)]
+#[must_use]
+pub fn is_usable(text: &str, agent_id: &AgentId) -> bool {
+    let now = stored::Now {
+        wall_seconds: 1_800_000_000,
+        monotonic: Duration::ZERO,
+    };
+    stored::Held::read(text, agent_id, now).is_ok()
+}
 
 /// Starts what keeps the way to the coordinator open to this agent.
 ///

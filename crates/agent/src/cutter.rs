@@ -52,7 +52,7 @@ impl Cutter {
         let mut next = Instant::now() + self.every.mul_f64(share);
         loop {
             tokio::select! {
-                Some(gathered) = gathered.recv() => self.push(gathered).await,
+                Some(gathered) = gathered.recv() => self.push(gathered),
                 () = sleep_until(next) => {
                     self.cut().await;
                     let every = self.wished.borrow().unwrap_or(self.every);
@@ -68,7 +68,7 @@ impl Cutter {
         }
         gathered.close();
         while let Some(gathered) = gathered.recv().await {
-            self.push(gathered).await;
+            self.push(gathered);
         }
         self.cut().await;
         let waiting = self.outbox.waiting();
@@ -81,7 +81,7 @@ impl Cutter {
         self.outbox.close();
     }
 
-    async fn push(&mut self, mut gathered: Gathered) {
+    fn push(&mut self, mut gathered: Gathered) {
         let now = self.clock.monotonic();
         // What is told of GPUs and of the agent itself stays whole.
         let is_spared = [GPU, OWN].contains(&&*gathered.source);
@@ -103,7 +103,7 @@ impl Cutter {
         if let Some(tap) = &mut self.tap
             && let Some(fresh) = tap.take(&gathered)
         {
-            tap.send(fresh).await;
+            tap.send(&gathered.source, fresh);
         }
         self.batcher.push(gathered);
     }

@@ -26,11 +26,22 @@ pub struct CollectorMetrics {
     pub failures: Counter,
 }
 
+/// Events dropped because too many were handed in at once, by severity.
+#[derive(Clone, Debug)]
+pub struct QueueDropped {
+    /// They only inform.
+    pub info: Counter,
+    /// They warn.
+    pub warning: Counter,
+    /// They are critical.
+    pub critical: Counter,
+}
+
 /// Events dropped, by reason.
 #[derive(Clone, Debug)]
 pub struct EventsDropped {
     /// Too many were handed in at once.
-    pub queue: Counter,
+    pub queue: QueueDropped,
     /// There was no room to keep them.
     pub full: Counter,
     /// What they were kept in is damaged or missing.
@@ -41,16 +52,20 @@ pub struct EventsDropped {
 
 impl EventsDropped {
     fn new(registry: &Registry) -> Self {
-        let [queue, full, damaged, refused] =
-            ["queue", "full", "damaged", "refused"].map(|reason| {
-                let help = "Events dropped, by reason.";
-                let labels = [("reason", reason)];
-                registry
-                    .counter("vedette_agent_events_dropped_total", help, &labels)
-                    .expect(VALID)
-            });
+        let name = "vedette_agent_events_dropped_total";
+        let help =
+            "Events dropped, by reason; those that found no place in the queue by severity too.";
+        let counter = |labels: &[_]| registry.counter(name, help, labels).expect(VALID);
+        let [full, damaged, refused] =
+            ["full", "damaged", "refused"].map(|reason| counter(&[("reason", reason)]));
+        let [info, warning, critical] = ["info", "warning", "critical"]
+            .map(|severity| counter(&[("reason", "queue"), ("severity", severity)]));
         Self {
-            queue,
+            queue: QueueDropped {
+                info,
+                warning,
+                critical,
+            },
             full,
             damaged,
             refused,

@@ -10,6 +10,15 @@
 //! What begins or ceases to fire goes over the urgent lane, on disk first. A rule with a window runs when the
 //! window is filled: until then the coordinator has the word, and is told so. So it is with a rule whose series
 //! do not fit the memory for it. After a start nothing ends before every source has spoken.
+//!
+//! Gathering never waits for rules. What comes while they have more than enough to do is skipped, which is a gap and
+//! no value:
+//! - a rule without a window goes on with the newest sample that came, as between two rounds, and the time of a
+//!   `for` runs on: a value that was other only in what was skipped is not seen;
+//! - a rule with a window is the coordinator's, which has every sample, until its window is filled without a gap;
+//! - a series whose end was skipped has ended at the next round that comes;
+//! - once a source has been skipped for half of the time for which samples count, nothing ends or is missing until
+//!   it speaks again.
 
 mod files;
 mod metrics;
@@ -34,6 +43,26 @@ pub(crate) struct Said {
     pub(crate) revision: u64,
     /// The word.
     pub(crate) run: proto::RulesRun,
+}
+
+/// Takes up rules and what they remember from the two files of the state folder, and evaluates them once over
+/// nothing, for a fuzzer: how many rules there are and alerts that fire, if the files can be used.
+#[doc(hidden)]
+#[must_use]
+pub fn take_up(rules: &[u8], alerts: &[u8]) -> Option<(usize, usize)> {
+    let rules = files::rules_of(rules)?;
+    let mut watch = watch::Watch::new(std::time::Duration::from_secs(1), 10_000);
+    watch.replace(&rules).ok()?;
+    watch.restore(files::remembered_of(alerts)?);
+    let fresh = tap::Fresh {
+        at_millis: 1_000_000_000_000,
+        samples: Vec::new(),
+        follows_gap: false,
+        behind_millis: None,
+    };
+    watch.step(vec![fresh], std::time::Duration::ZERO);
+    let (firing, rules, _) = watch.counts();
+    Some((rules, firing))
 }
 
 /// Between the stream to the coordinator and the rules. That of an agent without rules is the default.

@@ -2,6 +2,7 @@
 
 mod dictionary;
 mod lanes;
+mod refused;
 mod sending;
 mod stream;
 
@@ -30,6 +31,7 @@ use crate::pace::Pace;
 use crate::rules::Link;
 use crate::way::Way;
 use lanes::Lanes;
+use refused::Suspicion;
 use stream::Stream;
 
 /// The first wait after a failure, and the longest.
@@ -98,6 +100,8 @@ enum Ended {
         "the stream or its certificate is old, or most of its series are gone; a new one begins"
     )]
     Outgrown,
+    #[error("a batch was sent by itself, and another stream begins")]
+    Tried,
     #[error("the coordinator closed the stream")]
     Closed,
 }
@@ -140,13 +144,14 @@ impl Bulk {
         };
         tokio::pin!(drained);
         let mut way = self.way.clone();
+        let mut suspicion = Suspicion::default();
         loop {
             way.mark_seen();
             self.metrics.connects.inc();
             let mut useful = false;
             let ended = tokio::select! {
                 () = &mut drained => return,
-                ended = self.speak(&mut useful) => ended,
+                ended = self.speak(&mut useful, &mut suspicion) => ended,
             };
             self.metrics.connected.set(0.0);
             match ended {
@@ -157,7 +162,7 @@ impl Bulk {
                         "sending from the spool failed"
                     );
                 }
-                Err(error @ (Ended::Outgrown | Ended::NewEpoch)) => {
+                Err(error @ (Ended::Outgrown | Ended::NewEpoch | Ended::Tried)) => {
                     tracing::info!(why = crate::chain(&error), "stream ended");
                 }
                 Err(error) => {
@@ -179,7 +184,7 @@ impl Bulk {
     }
 
     /// One stream from hello to its end. `Ok` when the outbox is closed and empty.
-    async fn speak(&self, useful: &mut bool) -> Result<(), Ended> {
+    async fn speak(&self, useful: &mut bool, suspicion: &mut Suspicion) -> Result<(), Ended> {
         let mut way = self.way.clone();
         let connection = way.connection().await;
         let (requests, outgoing) = mpsc::channel(4);
@@ -228,7 +233,7 @@ impl Bulk {
         } else {
             Lanes::in_order(settled)
         };
-        let mut stream = Stream::new(self, way, requests, lanes, useful);
+        let mut stream = Stream::new(self, way, requests, lanes, (useful, suspicion));
         stream.in_order = !welcome.takes_holes;
         stream.gives_rules = welcome.gives_rules && self.rules.is_on();
         if let Some(settings) = welcome.settings {

@@ -22,6 +22,10 @@ pub use lane::Lane;
 
 /// Events that may be handed in and not yet kept. A node with more to say has said enough.
 const WAITING_MAX: usize = 1000;
+/// Of these places, the last quarter is kept from what only informs, and its half from what only warns: a
+/// fault behind a thousand notes is told, however slow the disk is.
+const KEPT_FROM_INFO: usize = WAITING_MAX / 4;
+const KEPT_FROM_WARNINGS: usize = WAITING_MAX / 8;
 
 /// Something that happened, before it has an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +98,7 @@ pub fn queue(metrics: &Arc<Metrics>, clock: SharedClock) -> (Urgent, mpsc::Recei
 }
 
 impl Urgent {
-    /// Hands an event in; dropped and counted when too many wait.
+    /// Hands an event in; dropped and counted when too many wait for one of its severity.
     pub fn send(&self, happened: Happened) {
         let event = Event {
             // It gets one when it is kept.
@@ -108,8 +112,16 @@ impl Urgent {
             labels: happened.labels,
             alert: None,
         };
-        if self.queue.try_send(event).is_err() {
-            self.metrics.events_dropped.queue.inc();
+        let dropped = &self.metrics.events_dropped.queue;
+        let (kept_from, dropped) = match happened.severity {
+            "critical" => (0, &dropped.critical),
+            "warning" => (KEPT_FROM_WARNINGS, &dropped.warning),
+            _ => (KEPT_FROM_INFO, &dropped.info),
+        };
+        // Who else looks at the same moment takes a place too many at most.
+        let has_place = self.queue.capacity() > kept_from;
+        if !has_place || self.queue.try_send(event).is_err() {
+            dropped.inc();
         }
     }
 

@@ -45,6 +45,18 @@ use crate::query::Questions;
 pub(crate) use serve::serve;
 pub use write::RemoteWrite;
 
+/// Reads alerts of other programs, as they are posted, for a fuzzer.
+///
+/// # Errors
+/// Why they are none.
+#[doc(hidden)]
+pub fn read_outside(
+    body: &[u8],
+    now_millis: i64,
+) -> Result<Vec<alert::centre::OutsideAlert>, String> {
+    outside::read(body, now_millis)
+}
+
 /// What the pages tell about.
 #[derive(Clone)]
 pub struct Http {

@@ -1,6 +1,7 @@
 //! Files of a spool, and batches in it.
 
 use fuzz::{Draft, seal};
+use wire::{Message as _, proto};
 
 use crate::{Seeds, golden};
 
@@ -84,4 +85,41 @@ pub(crate) fn batches() -> Seeds {
         batches(&[0x0a, 0x08, 0x0d, 0x0e, 0x0f, 0x0c], 10),
         batches(&[0x0a; 7], 200),
     ]
+}
+
+/// Rules of an agent and what they remember, one of them firing.
+pub(crate) fn rules() -> Seeds {
+    let text = "groups: [{name: g, rules: [{alert: A, expr: t > 1, for: 5s}]}]";
+    let rules = proto::EdgeRules {
+        version: "1".to_owned(),
+        files: vec![proto::EdgeRuleFile {
+            name: "f".to_owned(),
+            text: text.to_owned(),
+        }],
+        lookback_millis: 300_000,
+        ..proto::EdgeRules::default()
+    };
+    let alerts = r#"{"rules":{"f\ng/A#1":{"alerts":[{"rule":"A","labels":{"alertname":"A","node":"1"},"of":{"node":"1"},
+        "annotations":{},"life":{"state":"firing","active_millis":1000000,"fired_millis":1000000,
+        "resolved_millis":null,"clear_since_millis":null,"bits":0},"value_bits":4611686018427387904}],
+        "last_seen":[],"recorded":[],"evaluated_millis":1000000}},"firing":[{"at_millis":1000000,"rule":"g/A",
+        "labels":{"alertname":"A","node":"1"},"annotations":{},"level":"medium","from":"inactive","to":"firing",
+        "value":2.0,"active_millis":1000000,"sample_millis":1000000}]}"#;
+    let bytes = rules.encode_to_vec();
+    let sealed = Draft::default().bytes([0]).piece(&bytes).bytes(alerts);
+    let file = seal::state_file(*b"VDRULES1", &bytes);
+    let whole = Draft::default().bytes([1]).piece(file);
+    let whole = whole.bytes(seal::state_file(*b"VDALERT1", b"{}"));
+    [sealed, whole].map(Draft::done).to_vec()
+}
+
+/// A key with a certificate for it, as an agent keeps them.
+pub(crate) fn identities() -> Seeds {
+    let key = rcgen::KeyPair::generate().expect("there is randomness");
+    let mut params = rcgen::CertificateParams::default();
+    let name = rcgen::DnType::CommonName;
+    params.distinguished_name.push(name, "node-1");
+    let certificate = params.self_signed(&key).expect("it is a good key");
+    let text = key.serialize_pem() + &certificate.pem();
+    vec![text.into_bytes()]
 }

@@ -19,7 +19,10 @@ fn main() -> std::io::Result<()> {
     let folder = std::env::args_os().nth(1).map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| PathBuf::from("corpus"));
     let targets = [
+        ("agent_certificate", files::identities()),
         ("agent_page", text::pages()),
+        ("agent_rules", files::rules()),
+        ("agent_targets", text::targets()),
         ("agent_thin", files::batches()),
         (
             "certificate_request",
@@ -52,6 +55,8 @@ fn main() -> std::io::Result<()> {
         ("rule_file", text::rule_files()),
         ("rule_template", text::templates()),
         ("http_request", text::requests()),
+        ("outside_alerts", text::outside_alerts()),
+        ("token_file", text::tokens()),
     ];
     for (target, seeds) in targets {
         write(&folder.join(target), &seeds)?;

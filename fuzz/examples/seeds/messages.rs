@@ -38,6 +38,19 @@ pub(crate) fn messages() -> Seeds {
         token: "vdj_00".to_owned(),
         certificate_request: vec![0x30],
     };
+    let issued = proto::IssuedCertificate {
+        chain: vec![vec![0x30], vec![0x30]],
+        lasts_millis: 86_400_000,
+    };
+    let range = |first, last| proto::SequenceRange { first, last };
+    let welcome = proto::Welcome {
+        last_durable_sequence: 7,
+        durable_beyond: vec![range(9, 12), range(20, 20)],
+        ..proto::Welcome::default()
+    };
+    let answer = proto::SyncResponse {
+        message: Some(proto::sync_response::Message::Welcome(welcome.clone())),
+    };
     let sync = |message| proto::SyncRequest {
         message: Some(message),
     };
@@ -53,7 +66,10 @@ pub(crate) fn messages() -> Seeds {
         (2, hello.encode_to_vec()),
         (3, batch.encode_to_vec()),
         (4, event.encode_to_vec()),
+        (5, answer.encode_to_vec()),
         (12, join.encode_to_vec()),
+        (13, issued.encode_to_vec()),
+        (14, welcome.encode_to_vec()),
     ];
     let mut seeds: Seeds = numbered
         .map(|(kind, bytes)| [&[kind][..], &bytes].concat())

@@ -191,3 +191,37 @@ pub(crate) fn templates() -> Seeds {
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
 }
+
+/// Files of targets, as JSON and as TOML.
+pub(crate) fn targets() -> Seeds {
+    let json = r#"[{"targets": ["127.0.0.1:8000", "https://[::1]:1/m?x=y"],
+        "labels": {"job": "vllm", "__metrics_path__": "/metrics", "__scrape_interval__": "1m30s",
+        "__scrape_timeout__": "5s", "__scheme__": "https", "__param_a": "b c"}}]"#;
+    let toml = "[[group]]\ntargets = [\"a:1\", \"a:1\"]\nlabels = { job = \"vllm\" }\n[[group]]\ntargets = []\n";
+    [(0, json), (1, toml)]
+        .map(|(kind, text)| Draft::default().bytes([kind]).bytes(text).done())
+        .to_vec()
+}
+
+/// A file of tokens.
+pub(crate) fn tokens() -> Seeds {
+    let digest = |digit: &str| digit.repeat(64);
+    let file = format!(
+        "[[token]]\nname = \"node-1\"\nrole = \"agent\"\nsha256 = \"{}\"\nexpires = \"2030-01-31T00:00:00Z\"\n\
+         [[token]]\nname = \"ops\"\nrole = \"admin\"\nsha256 = \"{}\"\n",
+        digest("a"),
+        digest("0")
+    );
+    vec![file.into_bytes()]
+}
+
+/// Alerts as Prometheus posts them.
+pub(crate) fn outside_alerts() -> Seeds {
+    [
+        r#"[{"labels":{"alertname":"A","empty":""},"annotations":{"summary":"s"},"startsAt":"2027-01-15T08:00:00.5Z",
+            "endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/graph"},{"labels":{"alertname":"B"}}]"#,
+        r#"[{"labels":{"alertname":"C"},"startsAt":"2027-01-15T09:00:00+01:00","endsAt":"1800000000.5"}]"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}

@@ -202,3 +202,16 @@ fn refused_labels_are_forgotten_with_each_cut() {
         assert_eq!(source.known(), 1);
     }
 }
+
+#[test]
+fn a_record_has_no_more_blocks_than_a_coordinator_takes() {
+    let mut batcher = batcher();
+    let sources = BLOCKS_PER_BATCH_MAX + 1;
+    for source in 0..sources {
+        batcher.push(gathered(&format!("target {source}"), 1000, &[("up", 1.0)]));
+    }
+    let records = batcher.cut();
+    let blocks = |record| read(std::slice::from_ref(record)).len();
+    let blocks: Vec<usize> = records.iter().map(blocks).collect();
+    assert_eq!(blocks, [BLOCKS_PER_BATCH_MAX, 1]);
+}

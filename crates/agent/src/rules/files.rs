@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use wire::Message as _;
 use wire::proto;
-use wire::transition::EdgeRules;
+use wire::transition::{EdgeRules, RULES_MAX};
 
 use super::watch::Remembered;
 
@@ -44,6 +44,19 @@ fn body(magic: [u8; 8], bytes: &[u8]) -> Option<&[u8]> {
     (u64::from_le_bytes(*sum) == checksum(framed)).then_some(body)
 }
 
+/// The rules that a file holds.
+pub(super) fn rules_of(file: &[u8]) -> Option<EdgeRules> {
+    let rules = proto::EdgeRules::decode(body(RULES_MAGIC, file)?).ok()?;
+    EdgeRules::try_from(rules).ok()
+}
+
+/// What a file says that rules remember. What of it belongs to no rule is left out when they get it back.
+pub(super) fn remembered_of(file: &[u8]) -> Option<Remembered> {
+    let remembered: Remembered = serde_json::from_slice(body(ALERTS_MAGIC, file)?).ok()?;
+    let is_bounded = remembered.rules.len() <= RULES_MAX;
+    is_bounded.then_some(remembered)
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = File::create(&beside)?;
@@ -63,17 +76,12 @@ impl Files {
         Ok(Self(path))
     }
 
-    fn read<T>(
-        &self,
-        name: &str,
-        magic: [u8; 8],
-        decode: impl Fn(&[u8]) -> Option<T>,
-    ) -> Option<T> {
+    fn read<T>(&self, name: &str, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let path = self.0.join(name);
         let mut bytes = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
         let found = match read {
-            Ok(_) => body(magic, &bytes).and_then(decode),
+            Ok(_) => decode(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(_) => None,
         };
@@ -91,11 +99,7 @@ impl Files {
 
     /// The rules that an earlier life was given.
     pub(super) fn rules(&self) -> Option<EdgeRules> {
-        let decode = |body: &[u8]| {
-            let rules = proto::EdgeRules::decode(body).ok()?;
-            EdgeRules::try_from(rules).ok()
-        };
-        self.read(RULES, RULES_MAGIC, decode)
+        self.read(RULES, rules_of)
     }
 
     /// Keeps rules in the place of those before.
@@ -106,9 +110,7 @@ impl Files {
 
     /// What the rules remembered.
     pub(super) fn remembered(&self) -> Option<Remembered> {
-        self.read(ALERTS, ALERTS_MAGIC, |body| {
-            serde_json::from_slice(body).ok()
-        })
+        self.read(ALERTS, remembered_of)
     }
 
     /// Keeps what the rules remember.

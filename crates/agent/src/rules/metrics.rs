@@ -25,6 +25,8 @@ pub(super) struct RulesMetrics {
     pub(super) failures: Counter,
     /// Rules that do not run because their series do not fit.
     pub(super) unfit: Counter,
+    /// Rounds of samples that rules did not get.
+    pub(super) skipped: Counter,
     version: Arc<Mutex<String>>,
 }
 
@@ -60,6 +62,10 @@ impl RulesMetrics {
             unfit: counter(
                 "vedette_agent_rules_unfit_total",
                 "Rules left to the coordinator because their series do not fit rules.memory.",
+            ),
+            skipped: counter(
+                "vedette_agent_rules_skipped_rounds_total",
+                "Rounds of samples skipped for rules because those before were not evaluated.",
             ),
             version,
         }

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use daemon::metrics::Counter;
 use foldhash::fast::FixedState;
-use series::{Labels, Matcher};
+use series::{Labels, Matcher, is_stale};
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::{Gathered, complete};
@@ -12,6 +13,11 @@ use crate::cutter::OWN;
 
 /// Series of a source that are remembered beyond twice those that it said last.
 const SPARE: usize = 64;
+/// A source that was skipped last so long ago is gone, and nothing waits for it.
+const GONE_MILLIS: i64 = 300_000;
+/// Ends of series that are remembered while rounds are skipped; those beyond end when they are too old to
+/// be seen.
+const ENDED_MAX: usize = 4096;
 
 /// What the rules read.
 #[derive(Debug, Default)]
@@ -44,8 +50,15 @@ pub(crate) struct Fresh {
     /// When it was read, in milliseconds since the Unix epoch.
     pub(crate) at_millis: i64,
     /// Series, times and values.
-    pub(crate) samples: Vec<(Arc<Labels>, i64, f64)>,
+    pub(crate) samples: Vec<ReadSample>,
+    /// Whether rounds before it were skipped, of this source or another.
+    pub(crate) follows_gap: bool,
+    /// Since when rounds of some source have been skipped of which none has come since.
+    pub(crate) behind_millis: Option<i64>,
 }
+
+/// A series, a time and a value.
+type ReadSample = (Arc<Labels>, i64, f64);
 
 /// A series as its source says it: as it is stored, if rules read it, and when it was said last.
 type Known = (Option<Arc<Labels>>, u64);
@@ -58,6 +71,14 @@ pub(crate) struct Tap {
     out: mpsc::Sender<Fresh>,
     sources: HashMap<Arc<str>, HashMap<Labels, Known, FixedState>>,
     round: u64,
+    /// Rounds skipped.
+    skipped: Counter,
+    /// Whether any was since one was handed on.
+    has_gap: bool,
+    /// Sources whose last round was skipped: since when, and when last.
+    behind: HashMap<Arc<str>, (i64, i64)>,
+    /// Stale markers of rounds that were skipped: nobody says them again.
+    ended: Vec<ReadSample>,
 }
 
 impl Tap {
@@ -65,6 +86,7 @@ impl Tap {
         labels: Vec<(String, String)>,
         reads: watch::Receiver<Arc<Reads>>,
         out: mpsc::Sender<Fresh>,
+        skipped: Counter,
     ) -> Self {
         Self {
             labels,
@@ -72,6 +94,10 @@ impl Tap {
             out,
             sources: HashMap::new(),
             round: 0,
+            skipped,
+            has_gap: false,
+            behind: HashMap::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -117,12 +143,48 @@ impl Tap {
         (is_beat || !samples.is_empty()).then(|| Fresh {
             at_millis: gathered.at.as_millis(),
             samples,
+            follows_gap: false,
+            behind_millis: None,
         })
     }
 
-    /// Hands it on; waits while the rules have more than enough to do.
-    pub(crate) async fn send(&self, fresh: Fresh) {
+    /// Hands it on. While the rules have more than enough to do it is skipped: gathering does not wait for
+    /// them.
+    pub(crate) fn send(&mut self, source: &Arc<str>, mut fresh: Fresh) {
         // They end when the process does.
-        drop(self.out.send(fresh).await);
+        if self.out.is_closed() {
+            return;
+        }
+        // Nobody else takes places.
+        if self.out.capacity() == 0 {
+            self.skip(source, fresh);
+            return;
+        }
+        if !self.behind.is_empty() {
+            let at = fresh.at_millis;
+            self.behind.remove(source);
+            self.behind
+                .retain(|_, (_, last)| at.saturating_sub(*last) < GONE_MILLIS);
+        }
+        fresh.follows_gap = std::mem::take(&mut self.has_gap);
+        fresh.behind_millis = self.behind.values().map(|(first, _)| *first).min();
+        // Before what came since: some of them may have come back.
+        fresh.samples.splice(0..0, std::mem::take(&mut self.ended));
+        drop(self.out.try_send(fresh));
+    }
+
+    fn skip(&mut self, source: &Arc<str>, fresh: Fresh) {
+        self.skipped.inc();
+        if self.behind.is_empty() {
+            tracing::warn!("rules take longer than samples come: rounds are skipped for them");
+        }
+        self.has_gap = true;
+        let at = fresh.at_millis;
+        let behind = self.behind.entry(Arc::clone(source)).or_insert((at, at));
+        behind.1 = at;
+        let room = ENDED_MAX.saturating_sub(self.ended.len());
+        let ended = fresh.samples.into_iter();
+        let ended = ended.filter(|(_, _, value)| is_stale(*value)).take(room);
+        self.ended.extend(ended);
     }
 }

@@ -25,8 +25,9 @@ use super::watch::Watch;
 use super::{Ends, Link, Said};
 use crate::urgent::Kept;
 
-/// Rounds that may wait for the rules; whoever gathers more waits.
-const WAITING_MAX: usize = 64;
+/// Rounds that may wait for the rules; more are skipped. They are taken all at once, so it is as many as are
+/// gathered while rules are evaluated once.
+const WAITING_MAX: usize = 256;
 /// Least time between two writes of what only is pending: a crash makes it that much longer.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// Longest of a text of an alert that is too long as a whole.
@@ -92,11 +93,13 @@ pub(crate) fn start(ground: Ground<'_>) -> io::Result<(Task, Tap, Link)> {
         given: Arc::new(given),
         said: word,
     }));
+    let metrics = RulesMetrics::new(ground.registry);
+    let tap = Tap::new(ground.labels, read, out, metrics.skipped.clone());
     let mut task = Task {
         files,
         kept: ground.kept,
         clock: ground.clock,
-        metrics: RulesMetrics::new(ground.registry),
+        metrics,
         watch: None,
         given: rules,
         said,
@@ -109,7 +112,7 @@ pub(crate) fn start(ground: Ground<'_>) -> io::Result<(Task, Tap, Link)> {
     };
     task.show(&watch);
     task.watch = Some(Box::new(watch));
-    Ok((task, Tap::new(ground.labels, read, out), link))
+    Ok((task, tap, link))
 }
 
 impl Task {

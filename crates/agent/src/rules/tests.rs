@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alert::State;
+use daemon::metrics::Counter;
 use series::{Labels, Snapshot, Timestamp};
 
 use super::files::Files;
@@ -31,8 +32,8 @@ fn watch(rules: &str) -> Watch {
     watch
 }
 
-/// A second in which `t` of each target has this value.
-fn second(watch: &mut Watch, second: u32, values: &[f64]) -> Found {
+/// A round in which `t` of each target has this value.
+fn fresh(second: u32, values: &[f64]) -> Fresh {
     let at = START + 1000 * i64::from(second);
     let samples = values.iter().zip(0..).map(|(value, target)| {
         let instance = i32::to_string(&target);
@@ -40,11 +41,17 @@ fn second(watch: &mut Watch, second: u32, values: &[f64]) -> Found {
         let labels = Arc::new(Labels::with_name("t", &labels).unwrap());
         (labels, at, *value)
     });
-    let fresh = Fresh {
+    Fresh {
         at_millis: at,
         samples: samples.collect(),
-    };
-    watch.step(vec![fresh], SECOND * (second + 100))
+        follows_gap: false,
+        behind_millis: None,
+    }
+}
+
+/// A second of such a round.
+fn second(watch: &mut Watch, second: u32, values: &[f64]) -> Found {
+    watch.step(vec![fresh(second, values)], SECOND * (second + 100))
 }
 
 fn shown(found: &Found) -> String {
@@ -122,6 +129,25 @@ fn a_restart_neither_forgets_nor_repeats() {
 }
 
 #[test]
+fn what_is_said_to_fire_and_nothing_would_end_is_left_out() {
+    let rules = "{alert: A, expr: t > 1}, {alert: B, expr: t > 1, for: 5s}";
+    let mut before = watch(rules);
+    second(&mut before, 0, &[2.0, 2.0]);
+    let mut said = before.remembered();
+    assert_eq!(said.firing.len(), 2);
+    // One of a rule that only is pending, and one of an instance that nobody knows.
+    let mut pending = said.firing[0].clone();
+    pending.rule = "g/B".to_owned();
+    said.firing.push(pending);
+    said.firing[1]
+        .labels
+        .insert("instance".to_owned(), "9".to_owned());
+    let mut after = watch(rules);
+    after.restore(said);
+    assert_eq!(after.firing().0, before.firing().0[..1]);
+}
+
+#[test]
 fn what_is_damaged_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules");
@@ -177,7 +203,7 @@ async fn the_tap_gives_series_as_they_are_stored() {
     let (out, _in) = tokio::sync::mpsc::channel(1);
     let own = [("node", "n1"), ("region", "eu")];
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut tap = Tap::new(own.to_vec(), read, out);
+    let mut tap = Tap::new(own.to_vec(), read, out, Counter::default());
     let mut snapshot = Snapshot::default();
     snapshot.push("t", &[("node", "other"), ("x", "y")], 2.0);
     snapshot.push("u", &[], 2.0);
@@ -198,4 +224,113 @@ async fn the_tap_gives_series_as_they_are_stored() {
         );
         assert!(*value > 1.0);
     }
+}
+
+/// The same second after rounds that were skipped, of which some source's have been since then.
+fn after_a_gap(watch: &mut Watch, at: u32, values: &[f64], behind: Option<u32>) -> Found {
+    let fresh = Fresh {
+        follows_gap: true,
+        behind_millis: behind.map(|since| START + 1000 * i64::from(since)),
+        ..fresh(at, values)
+    };
+    watch.step(vec![fresh], SECOND * (at + 100))
+}
+
+#[test]
+fn a_gap_neither_stops_nor_begins_the_time_of_a_for() {
+    let mut watch = watch("{alert: A, expr: t > 1, for: 20s}");
+    second(&mut watch, 0, &[2.0, 0.0]);
+    // Only the agent itself is heard.
+    assert_eq!(shown(&after_a_gap(&mut watch, 12, &[], Some(1))), "");
+    assert_eq!(shown(&after_a_gap(&mut watch, 19, &[2.0, 2.0], None)), "");
+    assert_eq!(
+        shown(&after_a_gap(&mut watch, 20, &[2.0, 2.0], None)),
+        "0 firing 20000"
+    );
+    // What came is believed at once, though rounds before it were skipped.
+    assert_eq!(
+        shown(&after_a_gap(&mut watch, 25, &[0.0, 2.0], None)),
+        "0 inactive 25000"
+    );
+    assert_eq!(
+        shown(&after_a_gap(&mut watch, 39, &[0.0, 2.0], None)),
+        "1 firing 39000"
+    );
+}
+
+#[test]
+fn a_rule_whose_window_has_a_gap_is_the_coordinators_until_it_is_filled_anew() {
+    let rules = "{alert: A, expr: 'count_over_time(t[5s]) < 4'}, {alert: B, expr: t > 9}";
+    let mut watch = watch(rules);
+    for at in 0..10 {
+        assert_eq!(shown(&second(&mut watch, at, &[2.0])), "", "{at}");
+    }
+    assert_eq!(watch.running(), ["g/A", "g/B"]);
+    assert_eq!(shown(&after_a_gap(&mut watch, 14, &[2.0], None)), "");
+    assert_eq!(watch.running(), ["g/B"]);
+    for at in 15..19 {
+        assert_eq!(shown(&second(&mut watch, at, &[2.0])), "", "{at}");
+        assert_eq!(watch.running(), ["g/B"]);
+    }
+    assert_eq!(shown(&second(&mut watch, 19, &[2.0])), "");
+    assert_eq!(watch.running(), ["g/A", "g/B"]);
+}
+
+#[test]
+fn a_source_that_is_skipped_for_long_is_not_missing() {
+    let mut watch = watch("{alert: A, expr: t > 1}");
+    assert_eq!(shown(&second(&mut watch, 0, &[2.0])), "0 firing 0");
+    assert_eq!(shown(&after_a_gap(&mut watch, 200, &[], Some(1))), "");
+    assert_eq!(shown(&after_a_gap(&mut watch, 400, &[], Some(1))), "");
+    assert_eq!(shown(&second(&mut watch, 401, &[0.0])), "0 inactive 401000");
+    // One that says nothing of itself is.
+    assert_eq!(shown(&second(&mut watch, 402, &[2.0])), "0 firing 402000");
+    assert_eq!(shown(&second(&mut watch, 703, &[])), "0 inactive 703000");
+}
+
+#[tokio::test]
+async fn rounds_for_which_there_is_no_place_are_skipped_and_counted() {
+    let watch = watch("{alert: A, expr: t > 1}");
+    let (_reads, read) = tokio::sync::watch::channel(Arc::new(watch.reads()));
+    let (out, mut taken) = tokio::sync::mpsc::channel(1);
+    let skipped = Counter::default();
+    let mut tap = Tap::new(Vec::new(), read, out, skipped.clone());
+    let mut say = |source: &str, at: i64, value: f64| {
+        let mut snapshot = Snapshot::default();
+        snapshot.push("t", &[("instance", source)], value);
+        let gathered = Gathered {
+            divisor: None,
+            passing: Vec::new(),
+            source: Arc::from(source),
+            labels: [].into(),
+            at: Timestamp::from_millis(at),
+            snapshot,
+        };
+        let fresh = tap.take(&gathered).unwrap();
+        tap.send(&gathered.source, fresh);
+    };
+    let mut next = || {
+        let fresh = taken.try_recv().unwrap();
+        let times: Vec<_> = fresh.samples.iter().map(|(_, at, _)| *at).collect();
+        (times, fresh.follows_gap, fresh.behind_millis)
+    };
+    say("a", 1, 2.0);
+    say("b", 2, 2.0);
+    // Its end is in what is skipped, and nobody says it again.
+    say("a", 3, series::STALE_NAN);
+    say("b", 4, 2.0);
+    assert_eq!(skipped.get(), 3);
+    assert_eq!(next(), (vec![1], false, None));
+    say("a", 5, 2.0);
+    assert_eq!(next(), (vec![3, 5], true, Some(2)));
+    say("b", 6, 2.0);
+    assert_eq!(next(), (vec![6], false, None));
+    // One that is gone is not waited for.
+    say("a", 7, 2.0);
+    say("b", 8, 2.0);
+    assert_eq!(next(), (vec![7], false, None));
+    say("a", 300_007, 2.0);
+    assert_eq!(next(), (vec![300_007], true, Some(8)));
+    say("a", 300_008, 2.0);
+    assert_eq!(next(), (vec![300_008], false, None));
 }

@@ -80,6 +80,8 @@ pub(super) struct Watch {
     /// When the first samples came, by the clock that is never set.
     began: Option<Duration>,
     tidied_millis: i64,
+    /// Since when rounds of some source have been skipped of which none has come since.
+    behind_millis: Option<i64>,
 }
 
 /// What is kept over restarts.
@@ -138,6 +140,7 @@ impl Watch {
             at_millis: 0,
             began: None,
             tidied_millis: 0,
+            behind_millis: None,
         }
     }
 
@@ -202,17 +205,29 @@ impl Watch {
         Ok(())
     }
 
-    /// Gives the rules back what they remember.
+    /// Gives the rules back what they remember. What is said to fire and is no alert of a rule that fires is left
+    /// out: nothing would end it.
     pub(super) fn restore(&mut self, mut remembered: Remembered) {
         for rule in &mut self.rules {
             if let Some(state) = remembered.rules.remove(&rule.key) {
                 rule.group.restore(state);
             }
         }
-        let paths: HashSet<&str> = self.rules.iter().map(|it| it.path.as_str()).collect();
+        let mut fires: HashSet<(&str, String)> = HashSet::new();
+        for rule in &self.rules {
+            let alerts = rule.group.alerts().filter(|it| it.state == State::Firing);
+            fires.extend(alerts.map(|it| {
+                let labels = it.labels.iter();
+                let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                (rule.path.as_str(), fingerprint(&labels.collect()))
+            }));
+        }
         let firing = remembered.firing.into_iter();
-        let firing = firing.filter(|it| paths.contains(it.rule.as_str()));
-        self.firing = firing.map(|it| (fingerprint(&it.labels), it)).collect();
+        let firing = firing.map(|it| (fingerprint(&it.labels), it));
+        let firing = firing.filter(|(name, it)| {
+            it.to == State::Firing && fires.contains(&(it.rule.as_str(), name.clone()))
+        });
+        self.firing = firing.collect();
     }
 
     /// What the rules remember.
@@ -294,8 +309,13 @@ impl Watch {
         if fresh.at_millis > self.at_millis || fresh.at_millis < self.at_millis - BACK_MILLIS {
             self.at_millis = fresh.at_millis;
         }
+        self.behind_millis = fresh.behind_millis;
         for rule in &mut self.rules {
-            rule.began_millis.get_or_insert(fresh.at_millis);
+            // A window with a gap in it says too little: it is filled anew.
+            if fresh.follows_gap && rule.window_millis > 0 {
+                rule.began_millis = None;
+            }
+            rule.began_millis.get_or_insert(self.at_millis);
         }
         for (labels, at, value) in fresh.samples {
             let readers = match self.ring.readers(&labels) {
@@ -341,7 +361,7 @@ impl Watch {
         }
         let began = *self.began.get_or_insert(now);
         let speaks = self.every.saturating_mul(ROUNDS).max(SPEAKS_WITHIN);
-        self.ring.is_partial = now.saturating_sub(began) < speaks;
+        self.ring.is_partial = now.saturating_sub(began) < speaks || self.is_blind();
         if (self.at_millis - self.tidied_millis).abs() >= TIDY_EVERY_MILLIS {
             self.tidied_millis = self.at_millis;
             self.ring.tidy(self.at_millis, None);
@@ -377,6 +397,13 @@ impl Watch {
             }
         }
         found
+    }
+
+    /// Whether rounds of some source have been skipped for so long that what it said last may be too old
+    /// to be seen.
+    fn is_blind(&self) -> bool {
+        let since = self.behind_millis.unwrap_or(i64::MAX);
+        self.at_millis.saturating_sub(since) >= self.ring.lookback_millis / 2
     }
 
     /// When a rule is due; never where it does not run.

@@ -30,13 +30,16 @@ type Undecodable = Box<dyn std::error::Error + Send + Sync>;
 
 impl Stream<'_> {
     /// Sends losses, what is new and then what was missed, until the window is full or the spool is
-    /// empty; `true` when the window is what stopped what is new. Answers are read meanwhile, so that
+    /// empty; `true` when the window, or the coordinator's word, is what stopped what is new. Answers are read meanwhile, so that
     /// neither side waits for the other.
     pub(super) async fn send_what_fits(
         &mut self,
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<bool, Ended> {
         loop {
+            if self.has_to_wait() {
+                return Ok(true);
+            }
             self.send_losses(answers).await?;
             let window_bytes = self.window();
             let room = window_bytes.saturating_sub(self.in_flight_bytes);
@@ -74,7 +77,7 @@ impl Stream<'_> {
         let records = self.sync.outbox.read_from(first, room).await?;
         let mut any = false;
         for (sequence, record) in records {
-            if sequence > last || self.outgrown {
+            if sequence > last || self.outgrown || (any && self.has_to_wait()) {
                 break;
             }
             any = true;
@@ -170,7 +173,7 @@ impl Stream<'_> {
         }
     }
 
-    fn is_sent(&mut self, what: Sent, bytes: u64) {
+    pub(super) fn is_sent(&mut self, what: Sent, bytes: u64) {
         if self.in_flight.is_empty() {
             self.heard = Instant::now();
         }
@@ -185,13 +188,14 @@ impl Stream<'_> {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &mut self,
         lane: Lane,
         (first, sequence): (u64, u64),
         record: &[u8],
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
+        self.sending = Some((first, sequence));
         let bytes = record.len() as u64;
         let mut definitions = Vec::new();
         let numbered = self.numbered(record, &mut definitions);
@@ -209,6 +213,7 @@ impl Stream<'_> {
         let (blocks, thinned) = match numbered {
             Ok(numbered) => numbered,
             Err(error) => {
+                self.sending = None;
                 self.sync.metrics.undecodable.inc();
                 let error = crate::chain(error.as_ref());
                 tracing::error!(sequence, error, "a record of the spool does not decode");
@@ -234,6 +239,7 @@ impl Stream<'_> {
         self.telling_bytes = TELLING_BYTES_MAX.min(self.telling_bytes + sent_bytes / TELLING_SHARE);
         self.request(Message::Batch(batch), answers).await?;
         self.is_sent(Sent::Batch(lane, first, sequence), bytes);
+        self.sending = None;
         let is_tight = self.sync.pace.is_tight();
         self.outgrown |= self.dictionary.outgrown(is_tight);
         Ok(())
@@ -323,7 +329,7 @@ impl Stream<'_> {
     }
 
     /// Sends one message, reading answers while the stream does not take it.
-    async fn request(
+    pub(super) async fn request(
         &mut self,
         message: Message,
         answers: &mut Streaming<proto::SyncResponse>,
@@ -333,7 +339,9 @@ impl Stream<'_> {
         loop {
             tokio::select! {
                 permit = requests.reserve() => {
-                    let permit = permit.map_err(|_closed| Ended::Closed)?;
+                    let Ok(permit) = permit else {
+                        return self.why_closed(answers).await;
+                    };
                     permit.send(proto::SyncRequest { message: Some(message) });
                     return Ok(());
                 }

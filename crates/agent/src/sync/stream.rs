@@ -12,6 +12,7 @@ use wire::proto::sync_response::Message as Answer;
 
 use super::dictionary::Dictionary;
 use super::lanes::{Lane, Lanes};
+use super::refused::Suspicion;
 use super::{ANSWER_WITHIN, Bulk, Ended};
 use crate::way::Way;
 
@@ -59,7 +60,8 @@ pub(super) struct Stream<'a> {
     /// Of these, what was missed.
     pub(super) backfill_bytes: u64,
     pub(super) window_bytes: u64,
-    /// Until when what was missed has to wait.
+    /// Until when all has to wait that is no answer to the coordinator, and until when what was missed.
+    pub(super) bulk_from: Instant,
     pub(super) backfill_from: Instant,
     /// When the coordinator answered last, or something first had to wait for its answer.
     pub(super) heard: Instant,
@@ -67,6 +69,11 @@ pub(super) struct Stream<'a> {
     pub(super) outgrown: bool,
     /// Set when the stream has been of use.
     pub(super) useful: &'a mut bool,
+    /// The batch that is being sent, by the first and the last sequence that it stands for.
+    pub(super) sending: Option<(u64, u64)>,
+    /// The batch that may be what ended a stream before, and whether it is what this one is for.
+    pub(super) suspicion: &'a mut Suspicion,
+    pub(super) is_trial: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -76,7 +83,7 @@ impl<'a> Stream<'a> {
         way: Way,
         requests: mpsc::Sender<proto::SyncRequest>,
         lanes: Lanes,
-        useful: &'a mut bool,
+        (useful, suspicion): (&'a mut bool, &'a mut Suspicion),
     ) -> Self {
         Self {
             sync,
@@ -94,10 +101,14 @@ impl<'a> Stream<'a> {
             in_flight_bytes: 0,
             backfill_bytes: 0,
             window_bytes: WINDOW_BYTES,
+            bulk_from: Instant::now(),
             backfill_from: Instant::now(),
             heard: Instant::now(),
             outgrown: false,
             useful,
+            sending: None,
+            suspicion,
+            is_trial: false,
         }
     }
 
@@ -106,6 +117,18 @@ impl<'a> Stream<'a> {
         &mut self,
         answers: &mut Streaming<proto::SyncResponse>,
     ) -> Result<(), Ended> {
+        let ended = self.converse(answers).await;
+        if let Err(Ended::Status(status)) = &ended {
+            self.note_end(status);
+        }
+        ended
+    }
+
+    async fn converse(
+        &mut self,
+        answers: &mut Streaming<proto::SyncResponse>,
+    ) -> Result<(), Ended> {
+        self.try_suspect(answers).await?;
         let mut rules = self.sync.rules.clone();
         loop {
             self.tell_rules(answers).await?;
@@ -119,6 +142,7 @@ impl<'a> Stream<'a> {
             if self.outgrown && self.in_flight.is_empty() {
                 return Err(Ended::Outgrown);
             }
+            let (has_to_wait, bulk_from) = (self.has_to_wait(), self.bulk_from);
             let waits = self.backfill_from > Instant::now() && self.lanes.backfill().is_some();
             tokio::select! {
                 answer = answers.message() => self.answered(answer?).await?,
@@ -126,6 +150,7 @@ impl<'a> Stream<'a> {
                 () = self.way.changed(), if !self.outgrown => self.outgrown = true,
                 () = rules.changed(self.rules_told.unwrap_or_default()), if self.gives_rules => {}
                 () = self.sync.outbox.fresh().notified(), if !more => {}
+                () = sleep_until(bulk_from), if has_to_wait => {}
                 () = sleep_until(self.backfill_from), if waits => {}
                 () = sleep_until(self.heard + ANSWER_WITHIN), if !self.in_flight.is_empty() => {
                     return Err(Ended::Silent(ANSWER_WITHIN));
@@ -141,7 +166,7 @@ impl<'a> Stream<'a> {
         let answer = answer.ok_or(Ended::Closed)?;
         let done = self.act_on(answer).await;
         // The time that the coordinator told us to wait is not its silence.
-        self.heard = Instant::now();
+        self.heard = Instant::now().max(self.bulk_from);
         done
     }
 
@@ -182,7 +207,7 @@ impl<'a> Stream<'a> {
                 Ok(())
             }
             Some(Answer::SlowDown(slow)) => {
-                self.slow_down(&slow).await;
+                self.slow_down(&slow);
                 Ok(())
             }
             Some(Answer::Welcome(_)) => Err(Ended::Protocol("welcome twice")),
@@ -190,7 +215,8 @@ impl<'a> Stream<'a> {
         }
     }
 
-    async fn slow_down(&mut self, slow: &proto::SlowDown) {
+    /// Nothing of the bulk is sent for a while; answers, certificates and rules do not wait.
+    fn slow_down(&mut self, slow: &proto::SlowDown) {
         let wait = Duration::from_millis(slow.wait_millis.min(60_000));
         let backfill_only = slow.backfill_only;
         let reason = &slow.reason;
@@ -200,10 +226,16 @@ impl<'a> Stream<'a> {
             reason,
             "told to wait"
         );
-        self.backfill_from = self.backfill_from.max(Instant::now() + wait);
+        let until = Instant::now() + wait;
+        self.backfill_from = self.backfill_from.max(until);
         if !backfill_only {
-            tokio::time::sleep(wait).await;
+            self.bulk_from = self.bulk_from.max(until);
         }
+    }
+
+    /// Whether the coordinator has told us to send nothing of the bulk by now.
+    pub(super) fn has_to_wait(&self) -> bool {
+        self.bulk_from > Instant::now()
     }
 
     /// The first that is under way is answered; gives it if it is what `is_meant` says.

@@ -35,6 +35,12 @@ struct State {
     /// The first number of the definitions and the references of the batches, as they came.
     said: Vec<u32>,
     events: Vec<String>,
+    /// Batches at which it ends the stream.
+    poison: Vec<u64>,
+    /// What it says when it has taken the first batch, before it says so.
+    says_first: Vec<Answer>,
+    /// Streams that it ended so.
+    ended: u32,
 }
 
 #[tonic::async_trait]
@@ -52,7 +58,20 @@ impl IngestService for Fake {
         tokio::spawn(async move {
             let mut epoch = 0;
             while let Ok(Some(message)) = incoming.message().await {
-                let answer = fake.answer(message.message.unwrap(), &mut epoch);
+                let message = message.message.unwrap();
+                if fake.is_poison(&message) {
+                    drop(answers.send(Err(Status::invalid_argument("no"))).await);
+                    return;
+                }
+                let says_first = match &message {
+                    Message::Batch(_) => std::mem::take(&mut fake.state.lock().unwrap().says_first),
+                    _ => Vec::new(),
+                };
+                for answer in says_first {
+                    let message = Some(answer);
+                    drop(answers.send(Ok(proto::SyncResponse { message })).await);
+                }
+                let answer = fake.answer(message, &mut epoch);
                 if let Some(answer) = answer {
                     let message = Some(answer);
                     drop(answers.send(Ok(proto::SyncResponse { message })).await);
@@ -89,6 +108,16 @@ impl IngestService for Fake {
 }
 
 impl Fake {
+    fn is_poison(&self, message: &Message) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let is_poison = match message {
+            Message::Batch(batch) => state.poison.contains(&batch.sequence),
+            _ => false,
+        };
+        state.ended += u32::from(is_poison);
+        is_poison
+    }
+
     fn answer(&self, message: Message, epoch: &mut u64) -> Option<Answer> {
         let mut state = self.state.lock().unwrap();
         match message {
@@ -213,9 +242,9 @@ impl Setup {
 
 /// One stream, which must end by itself.
 async fn speak(bulk: &Bulk, useful: &mut bool) -> Result<(), Ended> {
-    timeout(Duration::from_secs(20), bulk.speak(useful))
-        .await
-        .unwrap()
+    let mut suspicion = Suspicion::default();
+    let spoken = bulk.speak(useful, &mut suspicion);
+    timeout(Duration::from_secs(20), spoken).await.unwrap()
 }
 
 fn record(series: &str) -> Record {
@@ -297,6 +326,35 @@ async fn another_way_is_taken_when_what_is_under_way_is_answered() {
     outbox.close();
     speak(&bulk, &mut useful).await.unwrap();
     assert_eq!(setup.fake.state.lock().unwrap().batches, [1, 2]);
+}
+
+#[tokio::test]
+async fn answers_are_heard_while_the_bulk_has_to_wait() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    outbox.put(vec![record("a")]).await.unwrap();
+    setup.fake.state.lock().unwrap().says_first = vec![Answer::SlowDown(proto::SlowDown {
+        wait_millis: 60_000,
+        ..proto::SlowDown::default()
+    })];
+    let (signpost, way) = Way::unknown();
+    let bulk = Bulk {
+        way,
+        ..setup.bulk()
+    };
+    let changes = async {
+        signpost.send_replace(Some(setup.connection.clone()));
+        while outbox.pending() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // What comes now waits, and another certificate does not.
+        outbox.put(vec![record("b")]).await.unwrap();
+        signpost.send_replace(Some(setup.connection.clone()));
+    };
+    let mut useful = false;
+    let (ended, ()) = tokio::join!(speak(&bulk, &mut useful), changes);
+    assert!(matches!(ended, Err(Ended::Outgrown)), "{ended:?}");
+    assert_eq!(setup.fake.state.lock().unwrap().batches, [1]);
 }
 
 #[tokio::test]
@@ -428,10 +486,62 @@ async fn a_loss_is_told_until_the_coordinator_knows_it() {
 
 #[test]
 fn the_coordinator_knows_each_reason_of_a_loss() {
-    for reason in spool::Reason::ALL {
-        let word = reason.as_str();
+    let words = spool::Reason::ALL.map(spool::Reason::as_str);
+    for word in words.into_iter().chain([refused::REASON]) {
         assert!(wire::ingest::LOSS_REASONS.contains(&word), "{word}");
     }
+}
+
+/// Streams until all is said, as [`Bulk::run`] opens them.
+async fn speak_on(bulk: &Bulk) {
+    let mut suspicion = Suspicion::default();
+    let all = async {
+        let mut useful = false;
+        while bulk.speak(&mut useful, &mut suspicion).await.is_err() {}
+    };
+    timeout(Duration::from_secs(20), all).await.unwrap();
+}
+
+#[tokio::test]
+async fn batches_that_end_the_stream_each_time_are_lost_and_hold_up_nothing() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    outbox
+        .put((0..9).map(|_| record("a")).collect())
+        .await
+        .unwrap();
+    outbox.close();
+    setup.fake.state.lock().unwrap().poison = vec![9, 4];
+    speak_on(&setup.bulk()).await;
+    assert_eq!((outbox.pending(), setup.metrics.refused.get()), (0, 2));
+    let state = setup.fake.state.lock().unwrap();
+    let lost = |sequence| (sequence, sequence, "undecodable".to_owned());
+    assert_eq!(state.losses, [lost(9), lost(4)]);
+    assert_eq!(state.batches, [1, 2, 3, 5, 6, 7, 8]);
+    // Once among others, and three times by itself.
+    assert_eq!(state.ended, 8);
+}
+
+#[tokio::test]
+async fn a_batch_that_waited_when_something_else_was_refused_is_taken() {
+    let setup = setup().await;
+    let outbox = &setup.identity.outbox;
+    outbox
+        .put((0..3).map(|_| record("a")).collect())
+        .await
+        .unwrap();
+    outbox.close();
+    setup.fake.state.lock().unwrap().poison = vec![2];
+    let bulk = setup.bulk();
+    let (mut useful, mut suspicion) = (false, Suspicion::default());
+    let ended = bulk.speak(&mut useful, &mut suspicion).await;
+    assert!(matches!(ended, Err(Ended::Status(_))), "{ended:?}");
+    setup.fake.state.lock().unwrap().poison.clear();
+    let ended = bulk.speak(&mut useful, &mut suspicion).await;
+    assert!(matches!(ended, Err(Ended::Tried)), "{ended:?}");
+    bulk.speak(&mut useful, &mut suspicion).await.unwrap();
+    let state = setup.fake.state.lock().unwrap();
+    assert_eq!((&*state.batches, &*state.losses), (&[1, 2, 3][..], &[][..]));
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Batches that become one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use spool::{Span, hull};
 use wire::Message;
+use wire::ingest::BLOCKS_PER_BATCH_MAX;
 use wire::proto::{SpooledBatch, SpooledBlock};
 
 use super::Loose;
@@ -44,7 +45,21 @@ impl Group {
         let new = lists.filter(|list| !self.open.contains_key(*list));
         let list_bytes: usize = new.map(Bytes::len).sum();
         self.members.is_empty()
-            || self.cells + cells <= CELLS_MAX && self.list_bytes + list_bytes <= LIST_BYTES_MAX
+            || self.cells + cells <= CELLS_MAX
+                && self.list_bytes + list_bytes <= LIST_BYTES_MAX
+                && self.blocks.len() + self.more_blocks(batch) <= BLOCKS_PER_BATCH_MAX
+    }
+
+    /// How many blocks a batch adds at most: of each list one may go into the open block.
+    fn more_blocks(&self, batch: &Loose) -> usize {
+        let mut seen = HashSet::with_hasher(FixedState::default());
+        let mut more = 0;
+        for (list, block) in &batch.blocks {
+            let open = self.open.get(list).and_then(|at| self.blocks.get(*at));
+            let follows = open.is_some_and(|(_, open)| open.is_before(block));
+            more += usize::from(!(follows && seen.insert(list)));
+        }
+        more
     }
 
     /// Adds the batch of the record at this place with this sequence, which has so many bytes.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use series::{STALE_NAN, Snapshot, Timestamp, is_stale};
 
+use wire::ingest::BLOCKS_PER_BATCH_MAX;
+
 use super::*;
 use crate::batch::{Batcher, Gathered, Record};
 
@@ -330,6 +332,34 @@ fn what_is_thin_and_what_does_not_decode_stays_and_holds_up_nothing() {
     assert!(thin[..3].iter().chain(&thin[5..8]).all(Vec::is_empty));
     assert_eq!((stands_from(3), stands_from(8)), (1, 6));
     assert_eq!(thin_all(&thin), thin);
+}
+
+#[test]
+fn batches_become_one_of_no_more_blocks_than_a_coordinator_takes() {
+    // The sources of each half are others in every second batch, so that few blocks can be joined.
+    let mut records = Vec::new();
+    for minute in 0..4 {
+        let mut batcher = Batcher::new(Vec::new());
+        for (row, source) in (0..12).flat_map(|row| (0..3000).map(move |source| (row, source))) {
+            let source = format!("{} {source}", minute % 2);
+            let mut snapshot = Snapshot::default();
+            snapshot.family("up", MetricKind::Gauge, "");
+            snapshot.push("up", &[("instance", &source)], 1.0);
+            batcher.push(Gathered {
+                divisor: None,
+                passing: Vec::new(),
+                source: source.into(),
+                labels: [].into(),
+                at: Timestamp::from_millis(minute * 60_000 + row * 5000),
+                snapshot,
+            });
+        }
+        records.extend(batcher.cut().into_iter().map(|record| record.bytes));
+    }
+    for record in thin_all(&records) {
+        let blocks = SpooledBatch::decode(record.as_slice()).unwrap().blocks;
+        assert!(blocks.len() <= BLOCKS_PER_BATCH_MAX, "{}", blocks.len());
+    }
 }
 
 #[test]

@@ -424,9 +424,21 @@ async fn events_that_are_damaged_on_disk_are_counted() {
 #[test]
 fn what_is_handed_in_too_fast_is_dropped_and_counted() {
     let metrics = Metrics::new();
-    let (urgent, _events) = queue(&metrics, SystemClock::shared());
-    for _ in 0..WAITING_MAX + 3 {
-        urgent.send(Happened::new("gpu_xid", "info", String::new()));
-    }
-    assert_eq!(metrics.events_dropped.queue.get(), 3);
+    let (urgent, mut events) = queue(&metrics, SystemClock::shared());
+    let send = |severity, count| {
+        for _ in 0..count {
+            urgent.send(Happened::new("gpu_xid", severity, String::new()));
+        }
+    };
+    send("info", WAITING_MAX);
+    send("warning", WAITING_MAX);
+    send("critical", KEPT_FROM_WARNINGS + 3);
+    let dropped = &metrics.events_dropped.queue;
+    let dropped = [&dropped.info, &dropped.warning, &dropped.critical].map(|it| it.get());
+    let warnings = KEPT_FROM_INFO - KEPT_FROM_WARNINGS;
+    let expected = [KEPT_FROM_INFO, WAITING_MAX - warnings, 3];
+    assert_eq!(dropped, expected.map(|it| it as u64));
+    let kept = std::iter::from_fn(|| events.try_recv().ok());
+    let critical = kept.filter(|it| it.severity == "critical");
+    assert_eq!(critical.count(), KEPT_FROM_WARNINGS);
 }

@@ -54,7 +54,7 @@ pub(super) async fn alerts(State(http): State<Http>, body: Bytes) -> Response {
     }
 }
 
-fn read(body: &[u8], now_millis: i64) -> Result<Vec<OutsideAlert>, String> {
+pub(super) fn read(body: &[u8], now_millis: i64) -> Result<Vec<OutsideAlert>, String> {
     let posted: Vec<Posted> =
         serde_json::from_slice(body).map_err(|error| format!("reading alerts: {error}"))?;
     if posted.len() > ALERTS_MAX {
