@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Disk;
+
+/// What Linux says when the medium fails.
+const EIO: i32 = 5;
 
 /// A disk in memory. Clones are handles to the same disk, so that it outlives a spool that crashed.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +26,7 @@ struct Inner {
     /// Most bytes of all files together.
     capacity: Option<usize>,
     sync_failures: usize,
+    read_failures: (usize, i32),
     replace_failures: usize,
 }
 
@@ -32,6 +37,8 @@ struct File {
     durable: usize,
     /// After a failed sync, what lies beyond this never becomes durable.
     doubtful_from: Option<usize>,
+    /// Bytes that the medium does not give.
+    unreadable: Vec<Range<usize>>,
 }
 
 impl MemoryDisk {
@@ -102,6 +109,19 @@ impl MemoryDisk {
         true
     }
 
+    /// From now on these bytes of a file cannot be read, as when sectors are bad, wherever the file is moved; `false`
+    /// if there is none.
+    pub fn spoil(&self, name: &str, bytes: Range<usize>) -> bool {
+        let mut inner = self.inner();
+        let file = inner.files.get_mut(name);
+        file.map(|file| file.unreadable.push(bytes)).is_some()
+    }
+
+    /// The next `count` reads fail with this code of the system, whatever they read.
+    pub fn fail_reads(&self, count: usize, code: i32) {
+        self.inner().read_failures = (count, code);
+    }
+
     /// All names, set-aside files included, with their bytes.
     #[must_use]
     pub fn contents(&self) -> Vec<(String, Vec<u8>)> {
@@ -159,8 +179,20 @@ impl Disk for MemoryDisk {
 
     fn read_at(&mut self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut inner = self.inner();
+        if let (count @ 1.., code) = inner.read_failures {
+            inner.read_failures.0 = count - 1;
+            return Err(io::Error::from_raw_os_error(code));
+        }
         let file = inner.file(name)?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(into.len());
+        if file
+            .unreadable
+            .iter()
+            .any(|bad| bad.start < end && start < bad.end)
+        {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         let from = file
             .bytes
             .get(start..)
@@ -213,6 +245,7 @@ impl Disk for MemoryDisk {
             bytes: bytes.to_vec(),
             durable: bytes.len(),
             doubtful_from: None,
+            unreadable: Vec::new(),
         };
         inner.files.insert(name.to_owned(), file);
         inner.undoable.clear();
@@ -232,6 +265,7 @@ impl Disk for MemoryDisk {
             bytes: bytes.to_vec(),
             durable: 0,
             doubtful_from: None,
+            unreadable: Vec::new(),
         };
         if let Some(old) = inner.files.insert(name.to_owned(), file) {
             inner.undoable.push((name.to_owned(), old));

@@ -71,7 +71,7 @@ impl NodeDisk {
         files
     }
 
-    /// Flips a bit in a segment that is no longer written to; says which.
+    /// Flips a bit in a segment that is no longer written to, or lets its sector go bad; says which.
     pub(crate) fn rot(&self, chance: &mut Chance) -> Option<String> {
         let mut segments = self.segments();
         segments.pop();
@@ -80,17 +80,21 @@ impl NodeDisk {
         }
         let (name, bytes) = segments.swap_remove(chance.index(segments.len()));
         let at = chance.index(bytes.len());
+        self.is_rotten.store(true, Ordering::Relaxed);
+        if chance.likely(500_000) {
+            self.files.spoil(&name, at..at + 1);
+            return Some(format!("{name} cannot be read at {at}"));
+        }
         let bit = 1 << chance.below(8);
         self.files.damage(&name, |bytes| {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= bit;
             }
         });
-        self.is_rotten.store(true, Ordering::Relaxed);
         Some(format!("{name} at {at}"))
     }
 
-    /// Whether a bit has flipped.
+    /// Whether a bit has flipped or a sector gone bad.
     pub(crate) fn is_rotten(&self) -> bool {
         self.is_rotten.load(Ordering::Relaxed)
     }

@@ -3,9 +3,16 @@
 use std::io;
 
 use super::{SEGMENT_BYTES_MAX, Segment, Spool};
+use crate::error::is_damage;
 use crate::loss::{Loss, Reason};
 use crate::record::{HEAD_BYTES, Head, RECORD_HEAD_BYTES, RecordHead, head_bytes};
 use crate::{Disk, Error};
+
+/// A file that cannot be read as a whole is read in pieces of so many bytes: a page, which is what a bad sector
+/// costs.
+const PIECE_BYTES: usize = 4096;
+/// A bad disk may take seconds for each piece: after so many that it does not give it is not asked for the rest.
+const BAD_PIECES_MAX: usize = 16;
 
 impl Spool {
     /// Gives durable records from `sequence` on, lowest first: at most `records_max`, and as many
@@ -96,18 +103,11 @@ impl Spool {
         }
     }
 
-    /// Whether the bytes are there: a file that is gone or too short is damage, not a failure.
+    /// Whether the bytes are there: that they are not is damage, not a failure.
     fn read_exact(&mut self, name: &str, offset: u64, into: &mut [u8]) -> Result<bool, Error> {
         match self.disk.read_at(name, offset, into) {
             Ok(()) => Ok(true),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
-                ) =>
-            {
-                Ok(false)
-            }
+            Err(error) if is_damage(&error) => Ok(false),
             Err(error) => Err(Error::disk("read", name)(error)),
         }
     }
@@ -170,6 +170,50 @@ enum Read {
         sequence: u64,
         good_bytes: u64,
     },
+}
+
+/// The bytes of a file, as many as the disk gives.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// Zeros where it gave none.
+    pub(super) bytes: Vec<u8>,
+    /// The most records of which some bytes were not given; 0 if all were.
+    pub(super) records_hidden: u64,
+}
+
+/// Reads the first `length` bytes of a file, and of a damaged one what it gives.
+pub(super) fn read_given(disk: &mut dyn Disk, name: &str, length: u64) -> Result<Given, Error> {
+    let mut given = Given {
+        bytes: vec![0; usize::try_from(length).unwrap_or_default()],
+        records_hidden: 0,
+    };
+    // Nothing is read of a file that may not be there.
+    if length == 0 {
+        return Ok(given);
+    }
+    match disk.read_at(name, 0, &mut given.bytes) {
+        Err(error) if is_damage(&error) => {}
+        read => return read.map(|()| given).map_err(Error::disk("read", name)),
+    }
+    let (mut offset, mut bad) = (0, 0);
+    for piece in given.bytes.chunks_mut(PIECE_BYTES) {
+        let read = if bad < BAD_PIECES_MAX {
+            disk.read_at(name, offset, piece)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        };
+        offset += piece.len() as u64;
+        match read {
+            Ok(()) => {}
+            Err(error) if is_damage(&error) => {
+                piece.fill(0);
+                bad += 1;
+                given.records_hidden += (piece.len() / RECORD_HEAD_BYTES) as u64 + 1;
+            }
+            Err(error) => return Err(Error::disk("read", name)(error)),
+        }
+    }
+    Ok(given)
 }
 
 /// Sets a segment's file aside and puts its good beginning, if any, in its place; the head is made

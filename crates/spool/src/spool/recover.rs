@@ -2,11 +2,13 @@
 
 use std::io;
 
-use super::read::salvage;
+use super::read::{read_given, salvage};
 use super::{Config, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
+use crate::error::is_damage;
 use crate::loss::{Loss, Losses, Reason};
 use crate::record::{
-    FoundHead, HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name, walk,
+    FoundHead, HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name,
+    walk,
 };
 use crate::state::{
     ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, RESERVE_FILE, STATE_BYTES_MAX,
@@ -200,7 +202,11 @@ fn examine(
     floor: u64,
 ) -> Result<Finding, Error> {
     let name = segment_name(first);
-    let file_bytes = disk.len(&name).map_err(Error::disk("look at", &name))?;
+    let length = match disk.len(&name) {
+        Err(error) if is_damage(&error) => None,
+        length => Some(length.map_err(Error::disk("look at", &name))?),
+    };
+    let file_bytes = length.unwrap_or_default();
     let mut finding = Finding {
         segment: Segment {
             first,
@@ -229,9 +235,11 @@ fn examine(
         finding.repair = Repair::SetAside;
         return Ok(finding);
     }
-    let mut bytes = vec![0; usize::try_from(file_bytes).unwrap_or_default()];
-    disk.read_at(&name, 0, &mut bytes)
-        .map_err(Error::disk("read", &name))?;
+    let mut given = read_given(disk, &name, file_bytes)?;
+    if length.is_none() {
+        given.records_hidden = SEGMENT_BYTES_MAX / RECORD_HEAD_BYTES as u64;
+    }
+    let bytes = given.bytes;
     let head_is_good = match read_head(&bytes) {
         FoundHead::Good(head) if head.epoch <= epoch && head.first == first => {
             finding.segment.level = head.level;
@@ -245,10 +253,15 @@ fn examine(
         FoundHead::Damaged => false,
     };
     let found = walk(&bytes, first, end.unwrap_or(SEQUENCE_END));
-    let left_over = file_bytes > found.good_bytes as u64;
+    let hides_some = given.records_hidden > 0;
+    let left_over = file_bytes > found.good_bytes as u64 || hides_some;
     finding.segment.next = found.next;
     finding.segment.bytes = found.good_bytes as u64;
-    let last_known = end.map(|end| end - 1).or(found.beyond);
+    // Whatever is behind the last record found touches bytes that the disk does not give. Better too many numbers
+    // lost than one given out twice.
+    let last_found = found.beyond.unwrap_or(found.next.saturating_sub(1));
+    let hidden = hides_some.then_some((last_found + given.records_hidden).min(SEQUENCE_END - 1));
+    let last_known = end.map(|end| end - 1).or(hidden).or(found.beyond);
     let reason = if left_over {
         Reason::Damaged
     } else {
@@ -256,12 +269,11 @@ fn examine(
     };
     finding.loss = last_known.and_then(|last| lost(found.next, last, reason));
     if !head_is_good && last_known.is_none() && found.next == first && left_over {
-        // Nothing can be read, so nobody can say how much there was: at most a record for every
-        // sixteen bytes. Better too many numbers lost than one given out twice.
+        // Nothing makes sense, so nobody can say how much there was: at most a record for every sixteen bytes.
         let most = (first + file_bytes / 16).min(SEQUENCE_END - 1);
         finding.loss = lost(first, most, Reason::Damaged);
     }
-    finding.repair = if !head_is_good || (finding.loss.is_some() && left_over) {
+    finding.repair = if !head_is_good || hides_some || (finding.loss.is_some() && left_over) {
         Repair::Salvage
     } else if left_over {
         Repair::Cut
@@ -335,7 +347,7 @@ fn find_epoch(
                     found = found.max(Some(head.epoch));
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) if is_damage(&error) => {}
             Err(error) => return Err(Error::disk("read", &name)(error)),
         }
     }
@@ -356,6 +368,11 @@ fn acknowledged_hint(disk: &mut dyn Disk, names: &[String]) -> Result<u64, Error
     match disk.read_at(ACKNOWLEDGED_FILE, 0, &mut bytes) {
         Ok(()) => Ok(read_acknowledged(&bytes).unwrap_or(0)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) if is_damage(&error) => {
+            // The next is not written to the same bad place.
+            drop(disk.remove(ACKNOWLEDGED_FILE));
+            Ok(0)
+        }
         Err(error) => Err(Error::disk("read", ACKNOWLEDGED_FILE)(error)),
     }
 }
@@ -371,14 +388,14 @@ fn state_file<T>(
     if !names.iter().any(|have| have == name) {
         return Ok(None);
     }
-    let length = disk.len(name).map_err(Error::disk("look at", name))?;
-    if let Ok(length @ 0..=STATE_BYTES_MAX) = usize::try_from(length) {
-        let mut bytes = vec![0; length];
-        disk.read_at(name, 0, &mut bytes)
-            .map_err(Error::disk("read", name))?;
-        if let Some(state) = read(&bytes) {
-            return Ok(Some(state));
-        }
+    let length = match disk.len(name) {
+        Err(error) if is_damage(&error) => 0,
+        length => length.map_err(Error::disk("look at", name))?,
+    };
+    if length <= STATE_BYTES_MAX as u64
+        && let Some(state) = read(&read_given(disk, name, length)?.bytes)
+    {
+        return Ok(Some(state));
     }
     let aside = disk
         .set_aside(name)

@@ -2,8 +2,10 @@
 
 use std::io;
 
+use super::read::read_given;
 use super::{Segment, Spool};
 use crate::Error;
+use crate::error::is_damage;
 use crate::loss::{Loss, Reason, Span, hull};
 use crate::record::{HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, records};
 use crate::state::RESERVE_FILE;
@@ -143,21 +145,14 @@ impl Spool {
             .fold(None, hull)
     }
 
-    /// The bytes of a segment, as many as are there.
+    /// The bytes of a segment, as many as are there; zeros where the disk does not give them.
     pub(super) fn load(&mut self, segment: &Segment) -> Result<Vec<u8>, Error> {
         let name = segment.name();
         let length = match self.disk.len(&name) {
             Ok(length) => length.min(segment.bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) if is_damage(&error) => 0,
             Err(error) => return Err(Error::disk("look at", &name)(error)),
         };
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-        // Nothing is read of a file that is not there.
-        if length > 0 {
-            self.disk
-                .read_at(&name, 0, &mut bytes)
-                .map_err(Error::disk("read", &name))?;
-        }
-        Ok(bytes)
+        Ok(read_given(self.disk.as_mut(), &name, length)?.bytes)
     }
 }

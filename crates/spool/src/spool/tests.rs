@@ -1,3 +1,4 @@
+mod damage;
 mod room;
 mod thin;
 
