@@ -63,6 +63,14 @@ pub trait Disk: Send {
     /// When it cannot be removed.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
+    /// Puts a file with this content in the place of one that is there, as [`Disk::replace`] does, and moves the
+    /// old one away, as [`Disk::set_aside`] does: whatever happens, the one or the other has the name.
+    ///
+    /// # Errors
+    /// When there is none, the disk is full or cannot be written; the old file is then where it was, or what
+    /// was asked for is done.
+    fn replace_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String>;
+
     /// Moves a file away, for a person to look at, under a name that no other has; gives that
     /// name, relative to the directory.
     ///

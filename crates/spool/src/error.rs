@@ -20,6 +20,14 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
             .is_some_and(|code| UNREADABLE.contains(&code))
 }
 
+/// Whether there is no room on the disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// Why a spool did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -105,11 +113,9 @@ impl Error {
     /// Of a failed attempt to `what` the file `name`.
     pub(crate) fn disk(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> Self {
         let name = name.to_owned();
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { name, source }
-            }
-            _ => Self::Disk { what, name, source },
+        move |source| match is_full(&source) {
+            true => Self::DiskFull { name, source },
+            false => Self::Disk { what, name, source },
         }
     }
 

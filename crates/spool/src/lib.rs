@@ -13,7 +13,8 @@
 //!   can say the same in fewer bytes makes room before that with [`Spool::thin_oldest`].
 //! - A torn tail is cut at the last good record. A damaged segment is set aside into `damaged/`, its
 //!   good beginning kept, the rest declared lost; nothing unreadable is deleted.
-//! - A full disk is an error to try again later, and harms nothing that is there.
+//! - A full disk is an error to try again later, and harms nothing that is there. It keeps no spool from opening, and
+//!   no reader from what lies behind damage.
 //!
 //! It holds no clock, no threads and no logs: it returns facts, the caller acts on them. All I/O
 //! goes through [`Disk`]: [`Directory`] on a machine, [`MemoryDisk`] with its faults in tests.

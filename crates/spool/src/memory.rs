@@ -139,6 +139,16 @@ impl MemoryDisk {
     }
 }
 
+impl File {
+    fn durable(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            durable: bytes.len(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Inner {
     fn file(&mut self, name: &str) -> io::Result<&mut File> {
         self.files
@@ -241,13 +251,7 @@ impl Disk for MemoryDisk {
         if inner.take_room(bytes.len()) < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let file = File {
-            bytes: bytes.to_vec(),
-            durable: bytes.len(),
-            doubtful_from: None,
-            unreadable: Vec::new(),
-        };
-        inner.files.insert(name.to_owned(), file);
+        inner.files.insert(name.to_owned(), File::durable(bytes));
         inner.undoable.clear();
         if inner.replace_failures > 0 {
             inner.replace_failures -= 1;
@@ -278,6 +282,22 @@ impl Disk for MemoryDisk {
         let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
         inner.undoable.push((name.to_owned(), file));
         Ok(())
+    }
+
+    fn replace_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        self.inner().file(name)?;
+        if self.inner().take_room(bytes.len()) < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let aside = self.set_aside(name)?;
+        let mut inner = self.inner();
+        inner.files.insert(name.to_owned(), File::durable(bytes));
+        inner.undoable.clear();
+        if inner.replace_failures > 0 {
+            inner.replace_failures -= 1;
+            return Err(io::Error::other("the directory did not answer"));
+        }
+        Ok(aside)
     }
 
     fn set_aside(&mut self, name: &str) -> io::Result<String> {

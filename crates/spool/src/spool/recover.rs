@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::read::{read_given, salvage};
-use super::{Config, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
-use crate::error::is_damage;
+use super::read::read_given;
+use super::{Config, Noted, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
+use crate::error::{is_damage, is_full};
 use crate::loss::{Loss, Losses, Reason};
 use crate::record::{
     FoundHead, HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name,
@@ -12,7 +12,7 @@ use crate::record::{
 };
 use crate::state::{
     ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, RESERVE_FILE, STATE_BYTES_MAX,
-    epoch_bytes, losses_bytes, read_acknowledged, read_epoch, read_losses,
+    epoch_bytes, read_acknowledged, read_epoch, read_losses,
 };
 use crate::{Disk, Error};
 
@@ -39,6 +39,13 @@ struct Finding {
     loss: Option<Loss>,
 }
 
+impl Finding {
+    /// Whether what is in it counts.
+    fn is_ours(&self) -> bool {
+        !matches!(self.repair, Repair::Remove | Repair::SetAside)
+    }
+}
+
 pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Recovery), Error> {
     let mut recovery = Recovery::default();
     let names = disk.list().map_err(Error::disk("list", "the directory"))?;
@@ -47,7 +54,7 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         all_firsts.partition(|first| *first <= SEQUENCE_END);
     firsts.sort_unstable();
 
-    let epoch = find_epoch(disk.as_mut(), &config, &names, &firsts, &mut recovery)?;
+    let (epoch, has_epoch) = find_epoch(disk.as_mut(), &config, &names, &firsts, &mut recovery)?;
     let (known_floor, mut losses) = state_file(
         disk.as_mut(),
         LOSSES_FILE,
@@ -70,17 +77,23 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     for loss in all_losses(&findings, floor, lost_next(&losses)) {
         recovery.losses.extend(losses.add(loss));
     }
-    if losses != before {
-        disk.replace(LOSSES_FILE, &losses_bytes(floor, &losses))
-            .map_err(Error::disk("write", LOSSES_FILE))?;
-    }
-    let lost_next = lost_next(&losses);
+    let last = findings.iter().filter(|finding| finding.is_ours());
+    let last = last.map(|finding| finding.segment.first).max();
+    // A segment behind a loss says that its numbers were given.
+    let is_certain = |loss: &Loss| last.is_some_and(|last| loss.last < last);
+    let noted = if losses == before {
+        Noted::All
+    } else if recovery.losses.iter().all(is_certain) {
+        Noted::Some
+    } else {
+        Noted::SomeUncertain
+    };
     let mut spool = Spool {
         disk,
         config,
         epoch,
         segments: std::collections::VecDeque::new(),
-        next: floor.max(lost_next),
+        next: floor.max(lost_next(&losses)),
         synced_next: 0,
         floor,
         acknowledged,
@@ -89,29 +102,25 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         tail: Tail::Sound,
         has_reserve: false,
         cursor: None,
+        has_epoch,
+        noted,
+        set_aside: std::mem::take(&mut recovery.set_aside),
     };
-    let last = findings.iter().map(|finding| finding.segment.first).max();
+    spool.find_reserve(&names);
+    spool.write_losses()?;
     for finding in findings {
         let is_last = Some(finding.segment.first) == last;
         spool.repair(finding, is_last, &mut recovery)?;
     }
     // No spool wrote these, so there is nothing in them to keep.
     for first in beyond {
-        spool.set_aside(&segment_name(first), &mut recovery)?;
+        spool.set_aside_foreign(&segment_name(first))?;
     }
-    let continues = spool
-        .segments
-        .back()
-        .is_some_and(|last| last.next == spool.next);
-    if continues {
-        spool.make_room(0)?;
-    } else {
-        spool.make_room(HEAD_BYTES as u64)?;
-        spool.start_segment(spool.next, &[])?;
-    }
-    spool.find_reserve(&names);
+    spool.begin_tail()?;
+    spool.keep_reserve();
     spool.synced_next = spool.next;
     recovery.pending = spool.pending();
+    recovery.set_aside.clone_from(&spool.set_aside);
     Ok((spool, recovery))
 }
 
@@ -119,8 +128,41 @@ impl Spool {
     fn find_reserve(&mut self, names: &[String]) {
         let reserve = names.iter().any(|name| name == RESERVE_FILE);
         let bytes = reserve.then(|| self.disk.len(RESERVE_FILE).ok());
-        self.has_reserve = bytes.flatten() == Some(self.config.reserve_bytes);
-        self.keep_reserve();
+        self.has_reserve =
+            self.config.reserve_bytes > 0 && bytes.flatten() == Some(self.config.reserve_bytes);
+    }
+
+    /// Writes the losses that were found. If there is no room even without the reserve, they wait in memory.
+    fn write_losses(&mut self) -> Result<(), Error> {
+        if self.noted == Noted::All {
+            return Ok(());
+        }
+        match self.keep_losses(self.losses.clone(), self.floor) {
+            Err(Error::DiskFull { .. }) if self.spend_reserve() => {}
+            done => return waits_for_room(done),
+        }
+        waits_for_room(self.keep_losses(self.losses.clone(), self.floor))
+    }
+
+    /// Sees to it that there is a segment to write to.
+    fn begin_tail(&mut self) -> Result<(), Error> {
+        let last = self.segments.back();
+        if last.is_some_and(|last| last.next == self.next && last.damaged.is_none()) {
+            return self.make_room(0);
+        }
+        self.make_room(HEAD_BYTES as u64)?;
+        let begun = self.start_segment(self.next, &[]);
+        if begun.is_err() && self.segments.is_empty() {
+            // The one that is written to, as soon as it can be begun.
+            self.segments.push_back(Segment {
+                first: self.next,
+                next: self.next,
+                bytes: HEAD_BYTES as u64,
+                level: 0,
+                damaged: None,
+            });
+        }
+        waits_for_room(begun)
     }
 
     fn repair(
@@ -130,7 +172,7 @@ impl Spool {
         recovery: &mut Recovery,
     ) -> Result<(), Error> {
         let Finding {
-            segment,
+            mut segment,
             file_bytes,
             repair,
             ..
@@ -145,22 +187,25 @@ impl Spool {
                 recovery.cut_bytes += file_bytes - segment.bytes;
             }
             Repair::Salvage => {
-                let disk = self.disk.as_mut();
-                recovery
-                    .set_aside
-                    .extend(salvage(disk, &segment, segment.bytes, self.epoch)?);
-                if segment.first == segment.next {
+                if self.noted == Noted::SomeUncertain {
+                    // As long as it is where it is, the next process finds the same losses.
+                    segment.damaged = Some(file_bytes.saturating_sub(segment.bytes));
+                } else {
+                    self.salvage(&mut segment)?;
+                }
+                if segment.first == segment.next && segment.damaged.is_none() {
                     return Ok(());
                 }
             }
             Repair::SetAside => {
-                return self.set_aside(&name, recovery);
+                return self.set_aside_foreign(&name);
             }
             Repair::Remove => {
-                self.disk
-                    .remove(&name)
-                    .map_err(Error::disk("remove", &name))?;
-                return Ok(());
+                return match self.disk.remove(&name) {
+                    // The next start tries again.
+                    Err(error) if is_damage(&error) => Ok(()),
+                    removed => removed.map_err(Error::disk("remove", &name)),
+                };
             }
         }
         if repair != Repair::Salvage {
@@ -183,13 +228,27 @@ impl Spool {
         self.disk.replace(&segment.name(), &bytes)
     }
 
-    fn set_aside(&mut self, name: &str, recovery: &mut Recovery) -> Result<(), Error> {
-        let aside = self
-            .disk
-            .set_aside(name)
-            .map_err(Error::disk("set aside", name))?;
-        recovery.set_aside.push(aside);
+    /// Sets aside a file that no spool wrote. Where that cannot be done for want of room, it stays and is left out.
+    fn set_aside_foreign(&mut self, name: &str) -> Result<(), Error> {
+        let aside = set_aside(self.disk.as_mut(), name)?;
+        aside.into_iter().for_each(|aside| self.is_set_aside(aside));
         Ok(())
+    }
+}
+
+/// Sets a file aside, if there is room and the disk gives its name.
+fn set_aside(disk: &mut dyn Disk, name: &str) -> Result<Option<String>, Error> {
+    match disk.set_aside(name) {
+        Err(error) if is_damage(&error) || is_full(&error) => Ok(None),
+        aside => aside.map(Some).map_err(Error::disk("set aside", name)),
+    }
+}
+
+/// That there is no room is no reason not to open.
+fn waits_for_room(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(Error::DiskFull { .. }) => Ok(()),
+        done => done,
     }
 }
 
@@ -213,6 +272,7 @@ fn examine(
             next: first,
             bytes: HEAD_BYTES as u64,
             level: 0,
+            damaged: None,
         },
         file_bytes,
         repair: Repair::Nothing,
@@ -303,7 +363,7 @@ fn all_losses(findings: &[Finding], floor: u64, lost_next: u64) -> Vec<Loss> {
     let mut expected = floor;
     for finding in findings {
         let segment = &finding.segment;
-        if finding.repair == Repair::Remove || finding.repair == Repair::SetAside {
+        if !finding.is_ours() {
             continue;
         }
         if expected < segment.first {
@@ -326,16 +386,17 @@ fn all_losses(findings: &[Finding], floor: u64, lost_next: u64) -> Vec<Loss> {
         .collect()
 }
 
-/// The epoch of the file, or the latest of the segments if the file is lost, or a new one.
+/// The epoch of the file, or the latest of the segments if the file is lost, or a new one; and whether there was room to
+/// write it.
 fn find_epoch(
     disk: &mut dyn Disk,
     config: &Config,
     names: &[String],
     firsts: &[u64],
     recovery: &mut Recovery,
-) -> Result<u64, Error> {
+) -> Result<(u64, bool), Error> {
     if let Some(epoch) = state_file(disk, EPOCH_FILE, names, read_epoch, recovery)? {
-        return Ok(epoch);
+        return Ok((epoch, true));
     }
     let mut found = None;
     for &first in firsts {
@@ -353,9 +414,11 @@ fn find_epoch(
     }
     recovery.created = found.is_none();
     let epoch = found.unwrap_or(config.epoch_if_new);
-    disk.replace(EPOCH_FILE, &epoch_bytes(epoch))
-        .map_err(Error::disk("write", EPOCH_FILE))?;
-    Ok(epoch)
+    match disk.replace(EPOCH_FILE, &epoch_bytes(epoch)) {
+        Err(error) if is_full(&error) => Ok((epoch, false)),
+        Err(error) => Err(Error::disk("write", EPOCH_FILE)(error)),
+        Ok(()) => Ok((epoch, true)),
+    }
 }
 
 /// How far the last process knew it was acknowledged; 0 if it does not say, as after a power loss
@@ -397,9 +460,6 @@ fn state_file<T>(
     {
         return Ok(Some(state));
     }
-    let aside = disk
-        .set_aside(name)
-        .map_err(Error::disk("set aside", name))?;
-    recovery.set_aside.push(aside);
+    recovery.set_aside.extend(set_aside(disk, name)?);
     Ok(None)
 }

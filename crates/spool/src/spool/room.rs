@@ -1,7 +1,5 @@
 //! Room for what comes: what goes for it, and what could not be kept at all.
 
-use std::io;
-
 use super::read::read_given;
 use super::{Segment, Spool};
 use crate::Error;
@@ -51,8 +49,7 @@ impl Spool {
             Err(Error::DiskFull { .. }) => {
                 self.remove_oldest()?;
                 if self.keep_losses(losses.clone(), oldest.next).is_err() {
-                    self.losses = losses;
-                    self.floor = oldest.next;
+                    self.remember(losses, oldest.next);
                 }
             }
             Err(error) => return Err(error),
@@ -86,7 +83,7 @@ impl Spool {
             Ok(()) => {}
             Err(error @ Error::DiskFull { .. }) => return Err(error),
             // The note may be there all the same, and nothing else may have these numbers then.
-            Err(_) => self.losses = losses,
+            Err(_) => self.remember(losses, self.floor),
         }
         (self.next, self.synced_next) = (end, end);
         // If this fails, the next record begins it.
@@ -108,11 +105,20 @@ impl Spool {
 
     pub(super) fn remove_oldest(&mut self) -> Result<(), Error> {
         let name = self.segments[0].name();
-        match self.disk.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::disk("remove", &name)(error));
+        if self.segments[0].damaged.is_some() {
+            match self.disk.set_aside(&name) {
+                Ok(aside) => self.is_set_aside(aside),
+                // Nothing can be done for it.
+                Err(error) if is_damage(&error) => {}
+                Err(error) => return Err(Error::disk("set aside", &name)(error)),
             }
-            Ok(()) | Err(_) => {}
+        } else {
+            match self.disk.remove(&name) {
+                Err(error) if !is_damage(&error) => {
+                    return Err(Error::disk("remove", &name)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         self.segments.pop_front();
         self.keep_reserve();

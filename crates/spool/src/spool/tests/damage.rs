@@ -142,3 +142,174 @@ fn an_error_that_says_nothing_of_the_bytes_is_no_damage() {
     let (mut spool, _) = open(&disk);
     assert_eq!(sequences(&mut spool).len(), 12);
 }
+
+fn loss(first: u64, last: u64) -> (u64, u64, Reason) {
+    (first, last, Reason::Damaged)
+}
+
+/// Twelve records, of which the eighth is damaged.
+fn damaged_eighth(config: Config) -> (MemoryDisk, Spool, String) {
+    let disk = MemoryDisk::default();
+    let (mut spool, _) = Spool::open(disk.clone(), config).unwrap();
+    for byte in 0..12 {
+        spool.append(&[byte; 68]).unwrap();
+    }
+    spool.sync().unwrap();
+    let name = segments(&disk).remove(1);
+    disk.damage(&name, |bytes| bytes[28 + 2 * 84 + 50] ^= 1);
+    (disk, spool, name)
+}
+
+/// What is left of those.
+const LEFT: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 11, 12];
+
+#[test]
+fn on_a_full_disk_good_records_of_a_damaged_segment_stay_and_what_follows_is_read() {
+    for room in 0..400 {
+        for found_while_reading in [false, true] {
+            let (disk, mut spool, name) = damaged_eighth(CONFIG);
+            disk.set_room(Some(room));
+            if !found_while_reading {
+                drop(spool);
+                spool = open(&disk).0;
+            }
+            assert_eq!(sequences(&mut spool), LEFT, "{room}");
+            assert_eq!(sequences(&mut spool), LEFT, "{room}");
+            // The process may end before there is room.
+            drop(spool);
+            let (mut spool, _) = open(&disk);
+            assert_eq!(sequences(&mut spool), LEFT, "{room}");
+            disk.set_room(None);
+            spool.sync().unwrap();
+            assert_eq!(sequences(&mut spool), LEFT, "{room}");
+            let declared = spool.losses().iter();
+            let declared: Vec<_> = declared.map(|it| (it.first, it.last)).collect();
+            assert_eq!(declared, [(8, 10)], "{room}");
+            // What is damaged is kept when the rest is not needed any more.
+            assert_eq!(spool.append(b"x").unwrap(), 13);
+            spool.sync().unwrap();
+            spool.acknowledge_through(12).unwrap();
+            let aside = format!("damaged/{name}.0");
+            assert!(disk.contents().iter().any(|(have, _)| *have == aside));
+            drop(spool);
+            assert_eq!(sequences(&mut open(&disk).0), [13]);
+        }
+    }
+}
+
+#[test]
+fn a_loss_found_on_a_full_disk_is_told_and_written_when_there_is_room() {
+    let (disk, mut spool, _) = damaged_eighth(CONFIG);
+    disk.set_room(Some(0));
+    assert_eq!(sequences(&mut spool), LEFT);
+    assert_eq!(lost(&spool), [loss(8, 10)]);
+    disk.set_room(None);
+    spool.sync().unwrap();
+    let told = spool.losses().to_vec();
+    spool.losses_told(&told).unwrap();
+    drop(spool);
+    let (spool, recovery) = open(&disk);
+    assert_eq!((spool.losses(), recovery.losses), (&[][..], vec![]));
+}
+
+#[test]
+fn a_loss_at_the_end_that_cannot_be_written_is_not_told_before_it_is() {
+    let (disk, spool) = filled(3);
+    drop(spool);
+    disk.damage(&segments(&disk)[0], |bytes| bytes[28 + 84 + 30] ^= 1);
+    disk.set_room(Some(0));
+    let (mut spool, recovery) = open(&disk);
+    assert_eq!((spool.losses(), recovery.losses.len()), (&[][..], 1));
+    assert_eq!(sequences(&mut spool), [1]);
+    assert!(matches!(spool.append(b"x"), Err(Error::DiskFull { .. })));
+    disk.set_room(None);
+    assert_eq!(spool.append(b"x").unwrap(), 4);
+    spool.sync().unwrap();
+    assert_eq!(lost(&spool), [loss(2, 3)]);
+    assert_eq!(sequences(&mut spool), [1, 4]);
+    drop(spool);
+    assert_eq!(sequences(&mut open(&disk).0), [1, 4]);
+}
+
+#[test]
+fn the_reserve_pays_for_the_good_beginning_of_a_damaged_segment() {
+    let with_reserve = Config {
+        reserve_bytes: 512,
+        ..CONFIG
+    };
+    for found_while_reading in [false, true] {
+        let (disk, mut spool, name) = damaged_eighth(with_reserve);
+        let used: usize = disk.contents().iter().map(|(_, bytes)| bytes.len()).sum();
+        disk.set_capacity(Some(used));
+        if !found_while_reading {
+            drop(spool);
+            spool = Spool::open(disk.clone(), with_reserve).unwrap().0;
+        }
+        assert_eq!(sequences(&mut spool), LEFT);
+        let aside = format!("damaged/{name}.0");
+        assert!(disk.contents().iter().any(|(have, _)| *have == aside));
+    }
+}
+
+#[test]
+fn the_good_beginning_is_there_whatever_call_the_power_fails_in() {
+    // Neither the note nor the new file is lost between two steps.
+    let (disk, mut spool, name) = damaged_eighth(CONFIG);
+    assert_eq!(sequences(&mut spool), LEFT);
+    disk.crash(|| 0);
+    assert_eq!(sequences(&mut open(&disk).0), LEFT);
+    let whole = |name: &str| disk.contents().into_iter().find(|it| it.0 == name).unwrap();
+    assert!(whole(&name).1.len() < whole(&format!("damaged/{name}.0")).1.len());
+}
+
+#[test]
+fn a_spool_opens_on_a_full_disk_and_takes_records_when_there_is_room() {
+    for room in [0, 10, 25, 45] {
+        let disk = MemoryDisk::default();
+        disk.set_room(Some(room));
+        let (mut spool, recovery) = open(&disk);
+        assert!(recovery.created);
+        assert!(matches!(spool.append(b"x"), Err(Error::DiskFull { .. })));
+        spool.sync().unwrap();
+        assert_eq!((sequences(&mut spool), spool.pending()), (vec![], 0));
+        assert!(!spool.drop_oldest().unwrap());
+        disk.set_room(None);
+        assert_eq!(spool.append(b"x").unwrap(), 1);
+        spool.sync().unwrap();
+        drop(spool);
+        let (mut spool, recovery) = open(&disk);
+        assert_eq!((recovery.created, spool.epoch()), (false, 42));
+        assert_eq!(sequences(&mut spool), [1]);
+    }
+}
+
+#[test]
+fn what_could_not_be_kept_by_a_spool_opened_on_a_full_disk_is_a_loss() {
+    let disk = MemoryDisk::default();
+    disk.set_room(Some(0));
+    let (mut spool, _) = open(&disk);
+    spool.skip(3, Reason::Unwritten, None).unwrap_err();
+    disk.set_room(None);
+    spool.skip(3, Reason::Unwritten, None).unwrap();
+    assert_eq!(spool.append(b"x").unwrap(), 4);
+    spool.sync().unwrap();
+    assert_eq!(lost(&spool), [(1, 3, Reason::Unwritten)]);
+    drop(spool);
+    assert_eq!(sequences(&mut open(&disk).0), [4]);
+}
+
+#[test]
+fn a_directory_sets_a_file_aside_and_puts_another_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = Directory::open(folder.path()).unwrap();
+    disk.replace("a", b"old").unwrap();
+    assert_eq!(disk.replace_aside("a", b"new").unwrap(), "damaged/a.0");
+    assert_eq!(disk.replace_aside("a", b"newer").unwrap(), "damaged/a.1");
+    assert_eq!(disk.set_aside("a").unwrap(), "damaged/a.2");
+    disk.replace_aside("a", b"none").unwrap_err();
+    for (turn, bytes) in ["old", "new", "newer"].iter().enumerate() {
+        let path = folder.path().join(format!("damaged/a.{turn}"));
+        assert_eq!(std::fs::read(path).unwrap(), bytes.as_bytes());
+    }
+    assert!(disk.list().unwrap().is_empty());
+}
