@@ -43,7 +43,14 @@ async fn a_record_that_is_refused_does_not_keep_the_others_out() {
     assert_eq!((error.batches, error.samples), (1, 20));
     assert_eq!(error.waiting, 0);
     assert!(!error.is_retryable());
-    assert_eq!(sequences(&outbox).await, [1, 2]);
+    assert_eq!(sequences(&outbox).await, [1, 3]);
+    let [loss] = outbox.losses()[..] else {
+        panic!("one loss");
+    };
+    assert_eq!(
+        (loss.first, loss.last, loss.reason.as_str()),
+        (2, 2, "unwritten")
+    );
     assert_eq!(metrics.spooled_samples.get(), 301);
     assert_eq!(outbox.pending(), 2);
     // Whoever waits for records is told.
