@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Disk, Error};
@@ -203,5 +203,25 @@ impl Disk for Directory {
         self.sync_names(Path::new(DAMAGED))?;
         self.sync_names(Path::new("."))?;
         Ok(aside)
+    }
+
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let entries = match fs::read_dir(self.path.join(DAMAGED)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            if let (Ok(name), true) = (entry.file_name().into_string(), about.is_file()) {
+                // Moving a file changes this time, and not the one of its content.
+                let moved = (about.ctime(), about.ctime_nsec());
+                files.push((moved, format!("{DAMAGED}/{name}"), about.len()));
+            }
+        }
+        files.sort_unstable();
+        let files = files.into_iter();
+        Ok(files.map(|(_, name, bytes)| (name, bytes)).collect())
     }
 }

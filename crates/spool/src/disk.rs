@@ -57,7 +57,8 @@ pub trait Disk: Send {
     /// When the disk is full or cannot be written.
     fn overwrite(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Removes a file; a crash may bring it back.
+    /// Removes a file, or one that was set aside, by the name that [`Disk::set_aside`] gave; a crash may bring it
+    /// back.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -77,4 +78,10 @@ pub trait Disk: Send {
     /// # Errors
     /// When it cannot be moved.
     fn set_aside(&mut self, name: &str) -> io::Result<String>;
+
+    /// The files that were set aside, that first which was first, with their bytes.
+    ///
+    /// # Errors
+    /// When their folder cannot be read.
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>>;
 }

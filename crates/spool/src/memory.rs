@@ -25,6 +25,8 @@ struct Inner {
     room: Option<usize>,
     /// Most bytes of all files together.
     capacity: Option<usize>,
+    /// Names of files that were set aside, oldest first.
+    aside: Vec<String>,
     sync_failures: usize,
     read_failures: (usize, i32),
     replace_failures: usize,
@@ -76,6 +78,9 @@ impl MemoryDisk {
         let mut inner = self.inner();
         for (name, file) in std::mem::take(&mut inner.undoable) {
             if chance().is_multiple_of(2) {
+                if name.contains('/') {
+                    inner.aside.push(name.clone());
+                }
                 inner.files.insert(name, file);
             }
         }
@@ -280,6 +285,7 @@ impl Disk for MemoryDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        inner.aside.retain(|aside| aside != name);
         inner.undoable.push((name.to_owned(), file));
         Ok(())
     }
@@ -308,6 +314,16 @@ impl Disk for MemoryDisk {
             .find(|aside| !inner.files.contains_key(aside))
             .ok_or(io::ErrorKind::StorageFull)?;
         inner.files.insert(aside.clone(), file);
+        inner.aside.push(aside.clone());
         Ok(aside)
+    }
+
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let inner = self.inner();
+        let files = inner.aside.iter().filter_map(|name| {
+            let file = inner.files.get(name)?;
+            Some((name.clone(), file.bytes.len() as u64))
+        });
+        Ok(files.collect())
     }
 }

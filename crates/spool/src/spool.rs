@@ -17,6 +17,7 @@ use crate::record::{
 use crate::state::{ACKNOWLEDGED_FILE, EPOCH_FILE, acknowledged_bytes, epoch_bytes};
 use crate::{Disk, Error};
 
+pub use damage::Damage;
 use notes::Noted;
 pub use thin::{Thinned, Thinner};
 
@@ -30,8 +31,8 @@ const SEGMENT_BYTES_MIN: u64 = 256;
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Most bytes of all segments together; at least two segments. Past it the oldest segment is
-    /// dropped. What was set aside as damaged and the small state files (under 128 KiB each) come
-    /// on top.
+    /// dropped. What was set aside as damaged (a tenth of it at most, or a segment, if that is more) and the small
+    /// state files (under 128 KiB each) come on top.
     pub bytes_max: u64,
     /// Most bytes of one segment, and so of one record with its 44 bytes of heads. Space is freed
     /// and lost in units of it. As much is kept in memory between syncs.
@@ -147,8 +148,8 @@ pub struct Spool {
     has_epoch: bool,
     /// What the disk has of the losses.
     noted: Noted,
-    /// Files that were set aside.
-    set_aside: Vec<String>,
+    damage: Damage,
+    damaged_bytes: u64,
 }
 
 impl std::fmt::Debug for Spool {

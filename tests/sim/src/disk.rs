@@ -202,4 +202,9 @@ impl Disk for NodeDisk {
         }
         self.is_set_aside(self.files.clone().set_aside(name))
     }
+
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>> {
+        self.works()?;
+        self.files.list_aside()
+    }
 }

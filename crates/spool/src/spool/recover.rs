@@ -2,8 +2,9 @@
 
 use std::io;
 
+use super::damage::span_around;
 use super::read::read_given;
-use super::{Config, Noted, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
+use super::{Config, Damage, Noted, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
 use crate::error::{is_damage, is_full};
 use crate::loss::{Loss, Losses, Reason};
 use crate::record::{
@@ -15,6 +16,9 @@ use crate::state::{
     epoch_bytes, read_acknowledged, read_epoch, read_losses,
 };
 use crate::{Disk, Error};
+
+/// Of most losses found at a start their times are looked for: it takes reading two segments again.
+const SPANS_MAX: usize = 64;
 
 /// What is to be done with a segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,13 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     for loss in all_losses(&findings, floor, lost_next(&losses)) {
         recovery.losses.extend(losses.add(loss));
     }
+    let segments = findings.iter().filter(|finding| finding.is_ours());
+    let segments = segments.map(|finding| &finding.segment);
+    for loss in recovery.losses.iter_mut().take(SPANS_MAX) {
+        let range = (loss.first, loss.last);
+        loss.span = span_around(disk.as_mut(), segments.clone(), range, config.span_of);
+        losses.set_span(loss);
+    }
     let last = findings.iter().filter(|finding| finding.is_ours());
     let last = last.map(|finding| finding.segment.first).max();
     // A segment behind a loss says that its numbers were given.
@@ -104,8 +115,13 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         cursor: None,
         has_epoch,
         noted,
-        set_aside: std::mem::take(&mut recovery.set_aside),
+        damage: Damage::default(),
+        damaged_bytes: 0,
     };
+    std::mem::take(&mut recovery.set_aside)
+        .into_iter()
+        .for_each(|aside| spool.is_set_aside(aside));
+    spool.bound_damaged();
     spool.find_reserve(&names);
     spool.write_losses()?;
     for finding in findings {
@@ -120,7 +136,7 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     spool.keep_reserve();
     spool.synced_next = spool.next;
     recovery.pending = spool.pending();
-    recovery.set_aside.clone_from(&spool.set_aside);
+    recovery.set_aside.clone_from(&spool.damage.set_aside);
     Ok((spool, recovery))
 }
 

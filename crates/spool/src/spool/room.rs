@@ -3,7 +3,7 @@
 use super::read::read_given;
 use super::{Segment, Spool};
 use crate::Error;
-use crate::error::is_damage;
+use crate::error::{is_damage, is_full};
 use crate::loss::{Loss, Reason, Span, hull};
 use crate::record::{HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, records};
 use crate::state::RESERVE_FILE;
@@ -110,6 +110,10 @@ impl Spool {
                 Ok(aside) => self.is_set_aside(aside),
                 // Nothing can be done for it.
                 Err(error) if is_damage(&error) => {}
+                // It would be what keeps good records out.
+                Err(error) if is_full(&error) && self.disk.remove(&name).is_ok() => {
+                    self.is_removed(name);
+                }
                 Err(error) => return Err(Error::disk("set aside", &name)(error)),
             }
         } else {

@@ -276,7 +276,7 @@ fn a_damaged_segment_is_set_aside_its_beginning_kept_and_the_rest_declared_lost(
             first: 8,
             last: 10,
             reason: Reason::Damaged,
-            span: None,
+            span: Some((6, 10)),
         };
         if !found_while_reading {
             drop(spool);
@@ -351,7 +351,7 @@ fn a_missing_segment_is_declared() {
             first: 6,
             last: 10,
             reason: Reason::Missing,
-            span: None,
+            span: Some((4, 10)),
         }]
     );
     assert_eq!(sequences(&mut spool), [1, 2, 3, 4, 5, 11, 12]);
@@ -495,7 +495,7 @@ fn a_directory_is_locked_and_keeps_what_it_is_given() {
             first: 7,
             last: 10,
             reason: Reason::Damaged,
-            span: None,
+            span: Some((5, 10)),
         }]
     );
     assert_eq!(sequences(&mut spool), [11, 12]);

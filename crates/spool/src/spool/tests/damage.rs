@@ -313,3 +313,46 @@ fn a_directory_sets_a_file_aside_and_puts_another_in_its_place() {
     }
     assert!(disk.list().unwrap().is_empty());
 }
+
+#[test]
+fn what_is_set_aside_has_a_bound_and_the_oldest_goes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = MemoryDisk::default();
+    let directory = Directory::open(folder.path()).unwrap();
+    let disks: [Box<dyn crate::Disk>; 2] = [Box::new(memory), Box::new(directory)];
+    for mut disk in disks {
+        // A segment of 512 bytes is more than a tenth of 2048.
+        for name in ["epoch", "losses"] {
+            disk.replace(name, &[7; 300]).unwrap();
+        }
+        let (mut spool, recovery) = super::super::recover::open(disk, CONFIG).unwrap();
+        assert_eq!(recovery.set_aside, ["damaged/epoch.0", "damaged/losses.0"]);
+        let damage = spool.take_damage();
+        assert_eq!((damage.files, damage.files_removed), (2, 1));
+        assert_eq!(damage.set_aside, recovery.set_aside);
+        assert_eq!(damage.removed, ["damaged/epoch.0"]);
+        assert_eq!(spool.damaged_bytes(), 300);
+        assert_eq!(spool.take_damage(), Damage::default());
+    }
+}
+
+#[test]
+fn a_file_set_aside_while_reading_is_told() {
+    let (_, mut spool, name) = damaged_eighth(CONFIG);
+    assert_eq!(sequences(&mut spool), LEFT);
+    let damage = spool.take_damage();
+    assert_eq!(
+        (damage.files, damage.set_aside),
+        (1, vec![format!("damaged/{name}.0")])
+    );
+    assert_eq!(spool.damaged_bytes(), 28 + 5 * 84);
+}
+
+#[test]
+fn the_times_around_a_loss_are_known_if_there_are_records_on_both_sides() {
+    let (_, mut spool) = filled(12);
+    assert_eq!(spool.span_around(3, 4), Some((1, 4)));
+    assert_eq!(spool.span_around(6, 10), Some((4, 10)));
+    assert_eq!(spool.span_around(1, 3), None);
+    assert_eq!(spool.span_around(9, 12), None);
+}
