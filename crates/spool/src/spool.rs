@@ -1,6 +1,7 @@
 //! The spool itself.
 
 mod damage;
+mod examine;
 mod notes;
 mod read;
 mod recover;

@@ -3,14 +3,12 @@
 use std::io;
 
 use super::damage::span_around;
+use super::examine::{Finding, Repair, examine};
 use super::read::read_given;
-use super::{Config, Damage, Noted, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
+use super::{Config, Damage, Noted, Recovery, Segment, Spool, Tail};
 use crate::error::{is_damage, is_full};
 use crate::loss::{Loss, Losses, Reason};
-use crate::record::{
-    FoundHead, HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name,
-    walk,
-};
+use crate::record::{FoundHead, HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name};
 use crate::state::{
     ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, RESERVE_FILE, STATE_BYTES_MAX,
     epoch_bytes, read_acknowledged, read_epoch, read_losses,
@@ -19,36 +17,6 @@ use crate::{Disk, Error};
 
 /// Of most losses found at a start their times are looked for: it takes reading two segments again.
 const SPANS_MAX: usize = 64;
-
-/// What is to be done with a segment file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repair {
-    Nothing,
-    /// Cut what lies behind the good records.
-    Cut,
-    /// Set the file aside and keep the good records.
-    Salvage,
-    /// Set the file aside: it belongs to another spool.
-    SetAside,
-    /// Remove the file: all of it was acknowledged or dropped before.
-    Remove,
-}
-
-/// What was found in one segment file.
-#[derive(Debug)]
-struct Finding {
-    segment: Segment,
-    file_bytes: u64,
-    repair: Repair,
-    loss: Option<Loss>,
-}
-
-impl Finding {
-    /// Whether what is in it counts.
-    fn is_ours(&self) -> bool {
-        !matches!(self.repair, Repair::Remove | Repair::SetAside)
-    }
-}
 
 pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Recovery), Error> {
     let mut recovery = Recovery::default();
@@ -77,28 +45,13 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     }
     // Everything that is lost is written down before a byte is moved: if this process ends in the
     // middle of the repair, no number is given out twice.
-    let before = losses.clone();
-    for loss in all_losses(&findings, floor, lost_next(&losses)) {
-        recovery.losses.extend(losses.add(loss));
-    }
-    let segments = findings.iter().filter(|finding| finding.is_ours());
-    let segments = segments.map(|finding| &finding.segment);
-    for loss in recovery.losses.iter_mut().take(SPANS_MAX) {
-        let range = (loss.first, loss.last);
-        loss.span = span_around(disk.as_mut(), segments.clone(), range, config.span_of);
-        losses.set_span(loss);
-    }
-    let last = findings.iter().filter(|finding| finding.is_ours());
-    let last = last.map(|finding| finding.segment.first).max();
-    // A segment behind a loss says that its numbers were given.
-    let is_certain = |loss: &Loss| last.is_some_and(|last| loss.last < last);
-    let noted = if losses == before {
-        Noted::All
-    } else if recovery.losses.iter().all(is_certain) {
-        Noted::Some
-    } else {
-        Noted::SomeUncertain
-    };
+    let noted = find_losses(
+        disk.as_mut(),
+        &config,
+        &findings,
+        (floor, &mut losses),
+        &mut recovery,
+    );
     let mut spool = Spool {
         disk,
         config,
@@ -124,6 +77,7 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     spool.bound_damaged();
     spool.find_reserve(&names);
     spool.write_losses()?;
+    let last = findings.iter().map(|finding| finding.segment.first).max();
     for finding in findings {
         let is_last = Some(finding.segment.first) == last;
         spool.repair(finding, is_last, &mut recovery)?;
@@ -138,6 +92,38 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     recovery.pending = spool.pending();
     recovery.set_aside.clone_from(&spool.damage.set_aside);
     Ok((spool, recovery))
+}
+
+/// Adds what is lost to the losses that were known; says what the disk has of them.
+fn find_losses(
+    disk: &mut dyn Disk,
+    config: &Config,
+    findings: &[Finding],
+    (floor, losses): (u64, &mut Losses),
+    recovery: &mut Recovery,
+) -> Noted {
+    let before = losses.clone();
+    for loss in all_losses(findings, floor, lost_next(losses)) {
+        recovery.losses.extend(losses.add(loss));
+    }
+    let segments = findings.iter().filter(|finding| finding.is_ours());
+    let segments = segments.map(|finding| &finding.segment);
+    for loss in recovery.losses.iter_mut().take(SPANS_MAX) {
+        let range = (loss.first, loss.last);
+        loss.span = span_around(disk, segments.clone(), range, config.span_of);
+        losses.set_span(loss);
+    }
+    let last = findings.iter().filter(|finding| finding.is_ours());
+    let last = last.map(|finding| finding.segment.first).max();
+    // A segment behind a loss says that its numbers were given.
+    let is_certain = |loss: &Loss| last.is_some_and(|last| loss.last < last);
+    if *losses == before {
+        Noted::All
+    } else if recovery.losses.iter().all(is_certain) {
+        Noted::Some
+    } else {
+        Noted::SomeUncertain
+    }
 }
 
 impl Spool {
@@ -266,97 +252,6 @@ fn waits_for_room(done: Result<(), Error>) -> Result<(), Error> {
         Err(Error::DiskFull { .. }) => Ok(()),
         done => done,
     }
-}
-
-/// Reads one segment and judges it; `end` is where the next one starts.
-fn examine(
-    disk: &mut dyn Disk,
-    first: u64,
-    end: Option<u64>,
-    epoch: u64,
-    floor: u64,
-) -> Result<Finding, Error> {
-    let name = segment_name(first);
-    let length = match disk.len(&name) {
-        Err(error) if is_damage(&error) => None,
-        length => Some(length.map_err(Error::disk("look at", &name))?),
-    };
-    let file_bytes = length.unwrap_or_default();
-    let mut finding = Finding {
-        segment: Segment {
-            first,
-            next: first,
-            bytes: HEAD_BYTES as u64,
-            level: 0,
-            damaged: None,
-        },
-        file_bytes,
-        repair: Repair::Nothing,
-        loss: None,
-    };
-    if end.is_some_and(|end| end <= floor) {
-        finding.repair = Repair::Remove;
-        return Ok(finding);
-    }
-    let lost = |from: u64, last: u64, reason| {
-        (from <= last).then_some(Loss {
-            first: from,
-            last,
-            reason,
-            span: None,
-        })
-    };
-    if file_bytes > SEGMENT_BYTES_MAX {
-        // No spool wrote this, so there is nothing in it to keep.
-        finding.repair = Repair::SetAside;
-        return Ok(finding);
-    }
-    let mut given = read_given(disk, &name, file_bytes)?;
-    if length.is_none() {
-        given.records_hidden = SEGMENT_BYTES_MAX / RECORD_HEAD_BYTES as u64;
-    }
-    let bytes = given.bytes;
-    let head_is_good = match read_head(&bytes) {
-        FoundHead::Good(head) if head.epoch <= epoch && head.first == first => {
-            finding.segment.level = head.level;
-            true
-        }
-        FoundHead::Good(_) => {
-            finding.repair = Repair::SetAside;
-            return Ok(finding);
-        }
-        FoundHead::LaterVersion(version) => return Err(Error::UnknownVersion { name, version }),
-        FoundHead::Damaged => false,
-    };
-    let found = walk(&bytes, first, end.unwrap_or(SEQUENCE_END));
-    let hides_some = given.records_hidden > 0;
-    let left_over = file_bytes > found.good_bytes as u64 || hides_some;
-    finding.segment.next = found.next;
-    finding.segment.bytes = found.good_bytes as u64;
-    // Whatever is behind the last record found touches bytes that the disk does not give. Better too many numbers
-    // lost than one given out twice.
-    let last_found = found.beyond.unwrap_or(found.next.saturating_sub(1));
-    let hidden = hides_some.then_some((last_found + given.records_hidden).min(SEQUENCE_END - 1));
-    let last_known = end.map(|end| end - 1).or(hidden).or(found.beyond);
-    let reason = if left_over {
-        Reason::Damaged
-    } else {
-        Reason::Missing
-    };
-    finding.loss = last_known.and_then(|last| lost(found.next, last, reason));
-    if !head_is_good && last_known.is_none() && found.next == first && left_over {
-        // Nothing makes sense, so nobody can say how much there was: at most a record for every sixteen bytes.
-        let most = (first + file_bytes / 16).min(SEQUENCE_END - 1);
-        finding.loss = lost(first, most, Reason::Damaged);
-    }
-    finding.repair = if !head_is_good || hides_some || (finding.loss.is_some() && left_over) {
-        Repair::Salvage
-    } else if left_over {
-        Repair::Cut
-    } else {
-        Repair::Nothing
-    };
-    Ok(finding)
 }
 
 /// The sequence after all that are known to be lost, or the first of all.

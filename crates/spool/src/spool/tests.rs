@@ -614,6 +614,20 @@ impl Model {
         }
     }
 
+    /// Damages a file, but spares the last: damage to its last record looks like a torn tail.
+    fn strike(
+        &mut self,
+        disk: &MemoryDisk,
+        spool: &Spool,
+        file: usize,
+        damage: impl FnOnce(&str) -> bool,
+    ) {
+        let names = segments(disk);
+        if names.len() > 1 && spool.segments.len() == names.len() {
+            self.damaged |= damage(&names[file % (names.len() - 1)]);
+        }
+    }
+
     /// A new process has opened the spool.
     fn reopened(&mut self, spool: &Spool) {
         // Only numbers that nobody has seen may be given out again.
@@ -665,25 +679,16 @@ fn run(steps: &[Step]) {
             Step::Thin => drop(spool.thin_oldest(1, &mut thin::halved)),
             Step::DropOldest => drop(spool.drop_oldest()),
             Step::Skip(count) => model.skip(&mut spool, *count),
-            Step::Damage(file, byte) => {
-                let names = segments(&disk);
-                // The last file is spared: damage to its last record looks like a torn tail.
-                if names.len() > 1 && spool.segments.len() == names.len() {
-                    model.damaged = true;
-                    disk.damage(&names[file % (names.len() - 1)], |bytes| {
-                        let at = byte % bytes.len();
-                        bytes[at] ^= 0x55;
-                    });
-                }
-            }
-            Step::Spoil(file, byte) => {
-                let names = segments(&disk);
-                if names.len() > 1 && spool.segments.len() == names.len() {
-                    model.damaged = true;
-                    let at = byte % 512;
-                    disk.spoil(&names[file % (names.len() - 1)], at..at + 1);
-                }
-            }
+            Step::Damage(file, byte) => model.strike(&disk, &spool, *file, |name| {
+                disk.damage(name, |bytes| {
+                    let at = byte % bytes.len();
+                    bytes[at] ^= 0x55;
+                })
+            }),
+            Step::Spoil(file, byte) => model.strike(&disk, &spool, *file, |name| {
+                let at = byte % 512;
+                disk.spoil(name, at..at + 1)
+            }),
             Step::Restart => {
                 // The disk may still be full, unless a sync has failed: see `FORMAT.md`, "Not covered".
                 if steps.iter().any(|it| matches!(it, Step::FailSync)) {
