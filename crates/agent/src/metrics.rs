@@ -152,12 +152,16 @@ pub struct Metrics {
     pub spooled_samples: Counter,
     /// Batches put into the spool.
     pub spooled_batches: Counter,
-    /// Bytes of the spool.
+    /// Bytes of the spool, those set aside as damaged included.
     pub spool_bytes: Gauge,
     /// Batches in the spool that are not acknowledged.
     pub spool_pending: Gauge,
     /// Batches lost by the spool (damage, overflow).
     pub spool_lost: Counter,
+    /// Files of the spool that were set aside because they are damaged.
+    pub spool_damaged: Counter,
+    /// Those that were removed after that, because they had more than their share of the disk.
+    pub spool_damaged_removed: Counter,
     /// Times that the spool could not take a batch in.
     pub spool_failures: Counter,
     /// Batches that wait in memory because the disk does not take them.
@@ -233,9 +237,20 @@ impl Metrics {
             ),
             spooled_samples: counter("vedette_agent_spooled_samples_total", "Samples spooled."),
             spooled_batches: counter("vedette_agent_spooled_batches_total", "Batches spooled."),
-            spool_bytes: gauge("vedette_agent_spool_bytes", "Bytes of the spool."),
+            spool_bytes: gauge(
+                "vedette_agent_spool_bytes",
+                "Bytes of the spool and of what was set aside as damaged.",
+            ),
             spool_pending: gauge("vedette_agent_spool_pending", "Batches not acknowledged."),
             spool_lost: counter("vedette_agent_spool_lost_total", "Batches the spool lost."),
+            spool_damaged: counter(
+                "vedette_agent_spool_damaged_segments_total",
+                "Files of the spool set aside as damaged.",
+            ),
+            spool_damaged_removed: counter(
+                "vedette_agent_spool_damaged_removed_total",
+                "Files set aside as damaged that were removed for room.",
+            ),
             spool_failures: counter("vedette_agent_spool_failures_total", "Spool writes failed."),
             spool_waiting: gauge(
                 "vedette_agent_spool_waiting",

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use series::Sequences;
-use spool::{Loss, Spool};
+use spool::{Loss, Span, Spool};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Record;
 use crate::metrics::Metrics;
+use crate::urgent::{Happened, Urgent};
 use intake::{Intake, Put};
 
 /// A handle to the spool. Every call does its disk work on a blocking thread.
@@ -28,6 +29,8 @@ pub struct Outbox {
     shown: Arc<Shown>,
     fresh: Arc<Notify>,
     closed: CancellationToken,
+    /// Where damage is told.
+    urgent: Option<Urgent>,
 }
 
 /// What is known of the spool without waiting for its lock, as of the last work on it.
@@ -120,6 +123,7 @@ impl Outbox {
             shown: Arc::default(),
             fresh: Arc::default(),
             closed: CancellationToken::new(),
+            urgent: None,
         };
         outbox.report(&outbox.lock());
         outbox.measure(&outbox.lock());
@@ -131,6 +135,14 @@ impl Outbox {
     pub fn thinning(self, thins: bool) -> Self {
         let intake = self.intake.lock();
         intake.unwrap_or_else(PoisonError::into_inner).thins = thins;
+        self
+    }
+
+    /// The same, telling of damage as an event. What was found when the spool was opened is told at once.
+    #[must_use]
+    pub fn telling(mut self, urgent: Urgent) -> Self {
+        self.urgent = Some(urgent);
+        self.report_damage(&mut self.lock());
         self
     }
 
@@ -170,6 +182,7 @@ impl Outbox {
         let done = daemon::blocking::spawn(move || {
             let mut spool = outbox.lock();
             let done = work(&mut spool);
+            outbox.report_damage(&mut spool);
             outbox.report(&spool);
             outbox.measure(&spool);
             done
@@ -187,9 +200,34 @@ impl Outbox {
         self.shown.next.store(next, Ordering::Release);
         self.shown.oldest.store(oldest, Ordering::Release);
         let pending = usize::try_from(pending).unwrap_or(usize::MAX);
-        let bytes = usize::try_from(spool.bytes()).unwrap_or(usize::MAX);
+        let bytes = spool.bytes() + spool.damaged_bytes();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.metrics.spool_pending.set_count(pending);
         self.metrics.spool_bytes.set_count(bytes);
+    }
+
+    /// Logs, counts and tells what files were set aside, and which of them had to go.
+    fn report_damage(&self, spool: &mut Spool) {
+        let damage = spool.take_damage();
+        self.metrics.spool_damaged.add(damage.files);
+        self.metrics.spool_damaged_removed.add(damage.files_removed);
+        for file in &damage.set_aside {
+            tracing::error!(file, "a damaged part of the spool was set aside");
+        }
+        for file in &damage.removed {
+            tracing::error!(
+                file,
+                "a damaged part of the spool was removed: what is set aside has more than its share of the disk"
+            );
+        }
+        if let (Some(urgent), Some(first)) = (&self.urgent, damage.set_aside.first()) {
+            let more = match damage.files - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let summary = format!("damaged files of the spool were set aside: {first}{more}");
+            urgent.send(Happened::new("spool_damaged", "warning", summary));
+        }
     }
 
     /// Logs and counts what the spool lost, once.
@@ -308,6 +346,12 @@ impl Outbox {
     ) -> Result<Vec<(u64, Vec<u8>)>, Error> {
         self.work(move |spool| spool.read_from(sequence, 64, bytes_max))
             .await
+    }
+
+    /// About when the records of a range were made, by those around it; none if that cannot be told.
+    pub(crate) async fn span_around(&self, first: u64, last: u64) -> Option<Span> {
+        let span = self.work(move |spool| Ok(spool.span_around(first, last)));
+        span.await.ok().flatten()
     }
 
     /// The coordinator has everything up to `sequence`.

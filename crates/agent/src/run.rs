@@ -100,8 +100,10 @@ pub fn start(
 ) -> Result<(), Error> {
     config.validate()?;
     let agent_id = config.agent_id()?;
-    let outbox =
-        Outbox::new(open_spool(config, clock)?, Arc::clone(metrics)).thinning(config.spool.thin);
+    let (urgent, events) = queue(metrics, Arc::clone(clock));
+    let outbox = Outbox::new(open_spool(config, clock)?, Arc::clone(metrics))
+        .thinning(config.spool.thin)
+        .telling(urgent.clone());
     let identity = Identity {
         agent_id: agent_id.clone(),
         outbox: outbox.clone(),
@@ -109,7 +111,6 @@ pub fn start(
         clock: Arc::clone(clock),
     };
     let way = certificate::start(config, &identity, metrics, shutdown)?;
-    let (urgent, events) = queue(metrics, Arc::clone(clock));
     let (out, gathered) = mpsc::channel(GATHERED_MAX);
     let schedule = Schedule {
         every: config.collect_interval.as_duration(),
@@ -241,9 +242,6 @@ fn open_spool(config: &Config, clock: &SharedClock) -> Result<Spool, Error> {
         cut_bytes = recovery.cut_bytes,
         "spool opened"
     );
-    for file in &recovery.set_aside {
-        tracing::error!(file, "a damaged part of the spool was set aside");
-    }
     Ok(spool)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Disk, Error};
@@ -75,6 +75,45 @@ impl Directory {
             .ok_or_else(|| io::Error::other("no file is open"))
     }
 
+    /// Writes a file that does not count yet.
+    fn write_unfinished(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
+        let written = (|| {
+            let mut file = File::create(&unfinished)?;
+            file.write_all(bytes)?;
+            file.sync_data()
+        })();
+        if let Err(error) = written {
+            // What cannot be removed now is removed at the next start.
+            drop(fs::remove_file(&unfinished));
+            return Err(error);
+        }
+        Ok(unfinished)
+    }
+
+    /// A name among the files set aside that no other has.
+    fn name_aside(&self, name: &str) -> io::Result<String> {
+        fs::create_dir_all(self.path.join(DAMAGED))?;
+        let mut turn = 0_u32;
+        loop {
+            let aside = format!("{DAMAGED}/{name}.{turn}");
+            if !self.path.join(&aside).try_exists()? {
+                return Ok(aside);
+            }
+            turn = turn.checked_add(1).ok_or(io::ErrorKind::StorageFull)?;
+        }
+    }
+
+    /// Gives the file a second name among those set aside. On a file system where a file has one name only it loses
+    /// its own, and what is to take its place is lost if the process ends just then.
+    fn link_aside(&self, name: &str) -> io::Result<String> {
+        let aside = self.name_aside(name)?;
+        let (from, to) = (self.path.join(name), self.path.join(&aside));
+        fs::hard_link(&from, &to).or_else(|_| fs::rename(&from, &to))?;
+        self.sync_names(Path::new(DAMAGED))?;
+        Ok(aside)
+    }
+
     /// Names are durable only when their directory is.
     fn sync_names(&self, path: &Path) -> io::Result<()> {
         File::open(self.path.join(path))?.sync_all()
@@ -119,15 +158,8 @@ impl Disk for Directory {
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.open = None;
-        let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
-        let written = (|| {
-            let mut file = File::create(&unfinished)?;
-            file.write_all(bytes)?;
-            file.sync_data()?;
-            fs::rename(&unfinished, self.path.join(name))
-        })();
-        if let Err(error) = written {
-            // What cannot be removed now is removed at the next start.
+        let unfinished = self.write_unfinished(name, bytes)?;
+        if let Err(error) = fs::rename(&unfinished, self.path.join(name)) {
             drop(fs::remove_file(&unfinished));
             return Err(error);
         }
@@ -149,21 +181,47 @@ impl Disk for Directory {
         fs::remove_file(self.path.join(name))
     }
 
+    fn replace_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        self.open = None;
+        let unfinished = self.write_unfinished(name, bytes)?;
+        let aside = self.link_aside(name);
+        let placed = aside.and_then(|aside| {
+            fs::rename(&unfinished, self.path.join(name))?;
+            Ok(aside)
+        });
+        if placed.is_err() {
+            drop(fs::remove_file(&unfinished));
+        }
+        self.sync_names(Path::new("."))?;
+        placed
+    }
+
     fn set_aside(&mut self, name: &str) -> io::Result<String> {
         self.open = None;
-        let folder = self.path.join(DAMAGED);
-        fs::create_dir_all(&folder)?;
-        let mut turn = 0_u32;
-        let aside = loop {
-            let aside = format!("{DAMAGED}/{name}.{turn}");
-            if !self.path.join(&aside).try_exists()? {
-                break aside;
-            }
-            turn = turn.checked_add(1).ok_or(io::ErrorKind::StorageFull)?;
-        };
+        let aside = self.name_aside(name)?;
         fs::rename(self.path.join(name), self.path.join(&aside))?;
         self.sync_names(Path::new(DAMAGED))?;
         self.sync_names(Path::new("."))?;
         Ok(aside)
+    }
+
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let entries = match fs::read_dir(self.path.join(DAMAGED)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            if let (Ok(name), true) = (entry.file_name().into_string(), about.is_file()) {
+                // Moving a file changes this time, and not the one of its content.
+                let moved = (about.ctime(), about.ctime_nsec());
+                files.push((moved, format!("{DAMAGED}/{name}"), about.len()));
+            }
+        }
+        files.sort_unstable();
+        let files = files.into_iter();
+        Ok(files.map(|(_, name, bytes)| (name, bytes)).collect())
     }
 }

@@ -57,11 +57,20 @@ pub trait Disk: Send {
     /// When the disk is full or cannot be written.
     fn overwrite(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Removes a file; a crash may bring it back.
+    /// Removes a file, or one that was set aside, by the name that [`Disk::set_aside`] gave; a crash may bring it
+    /// back.
     ///
     /// # Errors
     /// When it cannot be removed.
     fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Puts a file with this content in the place of one that is there, as [`Disk::replace`] does, and moves the
+    /// old one away, as [`Disk::set_aside`] does: whatever happens, the one or the other has the name.
+    ///
+    /// # Errors
+    /// When there is none, the disk is full or cannot be written; the old file is then where it was, or what
+    /// was asked for is done.
+    fn replace_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String>;
 
     /// Moves a file away, for a person to look at, under a name that no other has; gives that
     /// name, relative to the directory.
@@ -69,4 +78,10 @@ pub trait Disk: Send {
     /// # Errors
     /// When it cannot be moved.
     fn set_aside(&mut self, name: &str) -> io::Result<String>;
+
+    /// The files that were set aside, that first which was first, with their bytes.
+    ///
+    /// # Errors
+    /// When their folder cannot be read.
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>>;
 }

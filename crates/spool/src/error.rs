@@ -3,6 +3,31 @@
 use std::io;
 use std::path::PathBuf;
 
+/// What Linux says of a file whose bytes the medium does not give: EIO, and by device and file system ENODATA,
+/// EBADMSG, EILSEQ and EUCLEAN.
+const UNREADABLE: [i32; 5] = [5, 61, 74, 84, 117];
+
+/// Whether bytes are gone: the file is not there or too short, or the medium does not give them. Any other error,
+/// as of a process without file handles or rights, says nothing of the bytes.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    let is_gone = matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+    );
+    is_gone
+        || error
+            .raw_os_error()
+            .is_some_and(|code| UNREADABLE.contains(&code))
+}
+
+/// Whether there is no room on the disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// Why a spool did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -88,11 +113,9 @@ impl Error {
     /// Of a failed attempt to `what` the file `name`.
     pub(crate) fn disk(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> Self {
         let name = name.to_owned();
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { name, source }
-            }
-            _ => Self::Disk { what, name, source },
+        move |source| match is_full(&source) {
+            true => Self::DiskFull { name, source },
+            false => Self::Disk { what, name, source },
         }
     }
 

@@ -12,8 +12,9 @@
 //!   the span of their times, is kept on disk until the caller says that it was told. A caller that
 //!   can say the same in fewer bytes makes room before that with [`Spool::thin_oldest`].
 //! - A torn tail is cut at the last good record. A damaged segment is set aside into `damaged/`, its
-//!   good beginning kept, the rest declared lost; nothing unreadable is deleted.
-//! - A full disk is an error to try again later, and harms nothing that is there.
+//!   good beginning kept, the rest declared lost; nothing unreadable is deleted before `damaged/` is at its bound.
+//! - A full disk is an error to try again later, and harms nothing that is there. It keeps no spool from opening, and
+//!   no reader from what lies behind damage.
 //!
 //! It holds no clock, no threads and no logs: it returns facts, the caller acts on them. All I/O
 //! goes through [`Disk`]: [`Directory`] on a machine, [`MemoryDisk`] with its faults in tests.
@@ -33,4 +34,4 @@ pub use disk::Disk;
 pub use error::Error;
 pub use loss::{LOSSES_MAX, Loss, Reason, Span, hull, no_span};
 pub use memory::MemoryDisk;
-pub use spool::{Config, Recovery, Spool, Thinned, Thinner};
+pub use spool::{Config, Damage, Recovery, Spool, Thinned, Thinner};

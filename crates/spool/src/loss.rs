@@ -74,7 +74,7 @@ pub struct Loss {
     /// Why.
     pub reason: Reason,
     /// The first and the last time in those records, as [`crate::Config::span_of`] tells it, of as
-    /// many of them as could be read; none if no time is known.
+    /// many of them as could be read; where none could, the last time before them and the first after. None if no time is known.
     pub span: Option<Span>,
 }
 
@@ -109,6 +109,14 @@ impl Losses {
         }
         bound(&mut self.untold);
         parts
+    }
+
+    /// The times of a loss that was added last without any; one that became one with others has theirs too.
+    pub(crate) fn set_span(&mut self, loss: &Loss) {
+        let mut untold = self.untold.iter_mut();
+        if let Some(known) = untold.find(|it| it.first <= loss.first && loss.last <= it.last) {
+            known.span = hull(known.span, loss.span);
+        }
     }
 
     /// Takes note that `loss` was told, or as much of it as is still untold.

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Disk;
+
+/// What Linux says when the medium fails.
+const EIO: i32 = 5;
 
 /// A disk in memory. Clones are handles to the same disk, so that it outlives a spool that crashed.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +25,10 @@ struct Inner {
     room: Option<usize>,
     /// Most bytes of all files together.
     capacity: Option<usize>,
+    /// Names of files that were set aside, oldest first.
+    aside: Vec<String>,
     sync_failures: usize,
+    read_failures: (usize, i32),
     replace_failures: usize,
 }
 
@@ -32,6 +39,8 @@ struct File {
     durable: usize,
     /// After a failed sync, what lies beyond this never becomes durable.
     doubtful_from: Option<usize>,
+    /// Bytes that the medium does not give.
+    unreadable: Vec<Range<usize>>,
 }
 
 impl MemoryDisk {
@@ -69,6 +78,9 @@ impl MemoryDisk {
         let mut inner = self.inner();
         for (name, file) in std::mem::take(&mut inner.undoable) {
             if chance().is_multiple_of(2) {
+                if name.contains('/') {
+                    inner.aside.push(name.clone());
+                }
                 inner.files.insert(name, file);
             }
         }
@@ -102,6 +114,19 @@ impl MemoryDisk {
         true
     }
 
+    /// From now on these bytes of a file cannot be read, as when sectors are bad, wherever the file is moved; `false`
+    /// if there is none.
+    pub fn spoil(&self, name: &str, bytes: Range<usize>) -> bool {
+        let mut inner = self.inner();
+        let file = inner.files.get_mut(name);
+        file.map(|file| file.unreadable.push(bytes)).is_some()
+    }
+
+    /// The next `count` reads fail with this code of the system, whatever they read.
+    pub fn fail_reads(&self, count: usize, code: i32) {
+        self.inner().read_failures = (count, code);
+    }
+
     /// All names, set-aside files included, with their bytes.
     #[must_use]
     pub fn contents(&self) -> Vec<(String, Vec<u8>)> {
@@ -116,6 +141,16 @@ impl MemoryDisk {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held, and a test that did has failed already.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl File {
+    fn durable(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            durable: bytes.len(),
+            ..Self::default()
+        }
     }
 }
 
@@ -159,8 +194,20 @@ impl Disk for MemoryDisk {
 
     fn read_at(&mut self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut inner = self.inner();
+        if let (count @ 1.., code) = inner.read_failures {
+            inner.read_failures.0 = count - 1;
+            return Err(io::Error::from_raw_os_error(code));
+        }
         let file = inner.file(name)?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(into.len());
+        if file
+            .unreadable
+            .iter()
+            .any(|bad| bad.start < end && start < bad.end)
+        {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         let from = file
             .bytes
             .get(start..)
@@ -209,12 +256,7 @@ impl Disk for MemoryDisk {
         if inner.take_room(bytes.len()) < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let file = File {
-            bytes: bytes.to_vec(),
-            durable: bytes.len(),
-            doubtful_from: None,
-        };
-        inner.files.insert(name.to_owned(), file);
+        inner.files.insert(name.to_owned(), File::durable(bytes));
         inner.undoable.clear();
         if inner.replace_failures > 0 {
             inner.replace_failures -= 1;
@@ -232,6 +274,7 @@ impl Disk for MemoryDisk {
             bytes: bytes.to_vec(),
             durable: 0,
             doubtful_from: None,
+            unreadable: Vec::new(),
         };
         if let Some(old) = inner.files.insert(name.to_owned(), file) {
             inner.undoable.push((name.to_owned(), old));
@@ -242,8 +285,25 @@ impl Disk for MemoryDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        inner.aside.retain(|aside| aside != name);
         inner.undoable.push((name.to_owned(), file));
         Ok(())
+    }
+
+    fn replace_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        self.inner().file(name)?;
+        if self.inner().take_room(bytes.len()) < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let aside = self.set_aside(name)?;
+        let mut inner = self.inner();
+        inner.files.insert(name.to_owned(), File::durable(bytes));
+        inner.undoable.clear();
+        if inner.replace_failures > 0 {
+            inner.replace_failures -= 1;
+            return Err(io::Error::other("the directory did not answer"));
+        }
+        Ok(aside)
     }
 
     fn set_aside(&mut self, name: &str) -> io::Result<String> {
@@ -254,6 +314,16 @@ impl Disk for MemoryDisk {
             .find(|aside| !inner.files.contains_key(aside))
             .ok_or(io::ErrorKind::StorageFull)?;
         inner.files.insert(aside.clone(), file);
+        inner.aside.push(aside.clone());
         Ok(aside)
+    }
+
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let inner = self.inner();
+        let files = inner.aside.iter().filter_map(|name| {
+            let file = inner.files.get(name)?;
+            Some((name.clone(), file.bytes.len() as u64))
+        });
+        Ok(files.collect())
     }
 }

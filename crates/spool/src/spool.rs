@@ -1,21 +1,25 @@
 //! The spool itself.
 
+mod damage;
+mod examine;
+mod notes;
 mod read;
 mod recover;
 mod room;
 mod thin;
 
 use std::collections::VecDeque;
+use std::io;
 
 use crate::loss::{Loss, Losses, Span};
 use crate::record::{
     HEAD_BYTES, Head, RECORD_HEAD_BYTES, SEQUENCE_END, head_bytes, put_record, segment_name,
 };
-use crate::state::{
-    ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, acknowledged_bytes, epoch_bytes, losses_bytes,
-};
+use crate::state::{ACKNOWLEDGED_FILE, EPOCH_FILE, acknowledged_bytes, epoch_bytes};
 use crate::{Disk, Error};
 
+pub use damage::Damage;
+use notes::Noted;
 pub use thin::{Thinned, Thinner};
 
 /// No segment is larger: recovery reads one at a time into memory.
@@ -28,8 +32,8 @@ const SEGMENT_BYTES_MIN: u64 = 256;
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Most bytes of all segments together; at least two segments. Past it the oldest segment is
-    /// dropped. What was set aside as damaged and the small state files (under 128 KiB each) come
-    /// on top.
+    /// dropped. What was set aside as damaged (a tenth of it at most, or a segment, if that is more) and the small
+    /// state files (under 128 KiB each) come on top.
     pub bytes_max: u64,
     /// Most bytes of one segment, and so of one record with its 44 bytes of heads. Space is freed
     /// and lost in units of it. As much is kept in memory between syncs.
@@ -94,6 +98,8 @@ struct Segment {
     bytes: u64,
     /// How thin its records were made; 0 for as they came.
     level: u8,
+    /// Where the file could not be set aside for want of room, the bytes in it behind those that are good.
+    damaged: Option<u64>,
 }
 
 impl Segment {
@@ -139,6 +145,12 @@ pub struct Spool {
     /// Where the sequence after the last one read starts in its segment, so that reading on does not
     /// walk again. It is empty at the end of a segment.
     cursor: Option<(u64, u64)>,
+    /// Whether the disk has the epoch.
+    has_epoch: bool,
+    /// What the disk has of the losses.
+    noted: Noted,
+    damage: Damage,
+    damaged_bytes: u64,
 }
 
 impl std::fmt::Debug for Spool {
@@ -158,8 +170,9 @@ impl Spool {
     /// Opens what is on `disk`, or starts a new spool there. Reads every segment once.
     ///
     /// # Errors
-    /// When the configuration contradicts itself, the disk fails or is full, or the files are of a
-    /// later version. Damage is no error: it is repaired and reported.
+    /// When the configuration contradicts itself, the disk fails, or the files are of a later version. Damage is no
+    /// error: it is repaired and reported. A full disk is none either: what is to be written waits for room, and so do
+    /// new records.
     pub fn open(disk: impl Disk + 'static, config: Config) -> Result<(Self, Recovery), Error> {
         config.validate()?;
         recover::open(Box::new(disk), config)
@@ -175,7 +188,10 @@ impl Spool {
     /// Bytes of all segments, those included that are acknowledged but share a file with others.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        let segments = self.segments.iter();
+        segments
+            .map(|segment| segment.bytes + segment.damaged.unwrap_or_default())
+            .sum()
     }
 
     /// Records that are neither acknowledged nor lost, those not yet synced included.
@@ -269,6 +285,10 @@ impl Spool {
     /// When the disk fails or is full; the records are kept in memory and written elsewhere by the
     /// next call.
     pub fn sync(&mut self) -> Result<(), Error> {
+        if self.noted != Noted::All {
+            // They are kept in memory until it succeeds.
+            drop(self.keep_losses(self.losses.clone(), self.floor));
+        }
         if self.tail == Tail::Doubtful {
             return self.rewrite_tail();
         }
@@ -341,28 +361,10 @@ impl Spool {
         self.disk
             .replace(EPOCH_FILE, &epoch_bytes(epoch))
             .map_err(Error::disk("write", EPOCH_FILE))?;
-        self.epoch = epoch;
+        (self.epoch, self.has_epoch) = (epoch, true);
         // A head of the new epoch, so that it is found again if that file is lost.
         self.make_room(HEAD_BYTES as u64)?;
         self.start_segment(self.next, &[])
-    }
-
-    /// Losses that were not told yet, oldest first. They survive a restart.
-    #[must_use]
-    pub fn losses(&self) -> &[Loss] {
-        &self.losses.untold
-    }
-
-    /// Takes note that these losses were told to whom it concerns.
-    ///
-    /// # Errors
-    /// When the disk fails or is full; they then count as not told.
-    pub fn losses_told(&mut self, told: &[Loss]) -> Result<(), Error> {
-        let mut losses = self.losses.clone();
-        for loss in told {
-            losses.tell(loss);
-        }
-        self.keep_losses(losses, self.floor)
     }
 
     /// Whether so many bytes go into a segment of their own.
@@ -379,17 +381,6 @@ impl Spool {
         &mut self.segments[last]
     }
 
-    /// Writes the losses and the floor, then believes them.
-    fn keep_losses(&mut self, mut losses: Losses, floor: u64) -> Result<(), Error> {
-        losses.forget_below(floor);
-        self.disk
-            .replace(LOSSES_FILE, &losses_bytes(floor, &losses))
-            .map_err(Error::disk("write", LOSSES_FILE))?;
-        self.losses = losses;
-        self.floor = floor;
-        Ok(())
-    }
-
     /// Starts a file at `first` with these records, durable; in the place of one of the same name.
     fn start_segment(&mut self, first: u64, records: &[u8]) -> Result<(), Error> {
         let name = segment_name(first);
@@ -400,7 +391,10 @@ impl Spool {
         })
         .to_vec();
         bytes.extend_from_slice(records);
-        if let Err(source) = self.disk.replace(&name, &bytes) {
+        let begun = self
+            .write_epoch()
+            .and_then(|()| self.disk.replace(&name, &bytes));
+        if let Err(source) = begun {
             if first == self.next {
                 self.tail = Tail::Ended;
             }
@@ -415,8 +409,18 @@ impl Spool {
             next: self.next,
             bytes: bytes.len() as u64,
             level: 0,
+            damaged: None,
         });
         self.cursor = None;
+        Ok(())
+    }
+
+    /// Writes the epoch if the disk does not have it, before any head has it.
+    fn write_epoch(&mut self) -> io::Result<()> {
+        if !self.has_epoch {
+            self.disk.replace(EPOCH_FILE, &epoch_bytes(self.epoch))?;
+            self.has_epoch = true;
+        }
         Ok(())
     }
 

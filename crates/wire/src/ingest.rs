@@ -19,12 +19,13 @@ pub const EVENT_SUMMARY_BYTES_MAX: usize = 1024;
 /// Most labels of an event.
 pub const EVENT_LABELS_MAX: usize = 32;
 /// What kinds of event there are.
-pub const EVENT_KINDS: [&str; 7] = [
+pub const EVENT_KINDS: [&str; 8] = [
     "gpu_xid",
     "collector_down",
     "collector_up",
     "agent_started",
     "agent_throttled",
+    "spool_damaged",
     ALERT_FIRING,
     ALERT_RESOLVED,
 ];

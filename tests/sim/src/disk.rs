@@ -1,7 +1,7 @@
 //! The disk of an agent's node: it survives the agent, can be full, fail, rot, and lose power.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spool::{Disk, MemoryDisk};
@@ -15,6 +15,7 @@ pub(crate) struct NodeDisk {
     files: MemoryDisk,
     power: Arc<Mutex<Power>>,
     is_rotten: Arc<AtomicBool>,
+    aside: Arc<AtomicUsize>,
     mutant: Option<Mutant>,
 }
 
@@ -34,6 +35,7 @@ impl NodeDisk {
             files: MemoryDisk::default(),
             power: Arc::default(),
             is_rotten: Arc::default(),
+            aside: Arc::default(),
             mutant,
         }
     }
@@ -71,7 +73,7 @@ impl NodeDisk {
         files
     }
 
-    /// Flips a bit in a segment that is no longer written to; says which.
+    /// Flips a bit in a segment that is no longer written to, or lets its sector go bad; says which.
     pub(crate) fn rot(&self, chance: &mut Chance) -> Option<String> {
         let mut segments = self.segments();
         segments.pop();
@@ -80,17 +82,21 @@ impl NodeDisk {
         }
         let (name, bytes) = segments.swap_remove(chance.index(segments.len()));
         let at = chance.index(bytes.len());
+        self.is_rotten.store(true, Ordering::Relaxed);
+        if chance.likely(500_000) {
+            self.files.spoil(&name, at..at + 1);
+            return Some(format!("{name} cannot be read at {at}"));
+        }
         let bit = 1 << chance.below(8);
         self.files.damage(&name, |bytes| {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= bit;
             }
         });
-        self.is_rotten.store(true, Ordering::Relaxed);
         Some(format!("{name} at {at}"))
     }
 
-    /// Whether a bit has flipped.
+    /// Whether a bit has flipped or a sector gone bad.
     pub(crate) fn is_rotten(&self) -> bool {
         self.is_rotten.load(Ordering::Relaxed)
     }
@@ -101,10 +107,15 @@ impl NodeDisk {
         segments.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    /// Files that were set aside.
+    /// How many files were set aside.
     pub(crate) fn set_aside_count(&self) -> usize {
-        let files = self.files.contents();
-        files.iter().filter(|(name, _)| name.contains('/')).count()
+        self.aside.load(Ordering::Relaxed)
+    }
+
+    fn is_set_aside(&self, aside: io::Result<String>) -> io::Result<String> {
+        self.aside
+            .fetch_add(usize::from(aside.is_ok()), Ordering::Relaxed);
+        aside
     }
 
     fn works(&self) -> io::Result<()> {
@@ -174,12 +185,26 @@ impl Disk for NodeDisk {
         self.files.remove(name)
     }
 
+    fn replace_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        self.works()?;
+        if self.mutant == Some(Mutant::DeleteUnreadable) {
+            self.files.replace(name, bytes)?;
+            return Ok(format!("damaged/{name}"));
+        }
+        self.is_set_aside(self.files.clone().replace_aside(name, bytes))
+    }
+
     fn set_aside(&mut self, name: &str) -> io::Result<String> {
         self.works()?;
         if self.mutant == Some(Mutant::DeleteUnreadable) {
             self.files.remove(name)?;
             return Ok(format!("damaged/{name}"));
         }
-        self.files.set_aside(name)
+        self.is_set_aside(self.files.clone().set_aside(name))
+    }
+
+    fn list_aside(&mut self) -> io::Result<Vec<(String, u64)>> {
+        self.works()?;
+        self.files.list_aside()
     }
 }

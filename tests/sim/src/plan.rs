@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     FullDisk,
     /// An agent's disk says no to a sync.
     FailedSync,
-    /// A bit of an agent's disk flips.
+    /// A bit of an agent's disk flips, or a sector cannot be read any more.
     Rot,
     /// An agent sends everything over two connections for a while, each batch twice.
     Twin,

@@ -218,8 +218,8 @@ impl Run<'_> {
             let name = name_of(agent.index);
             let aside = agent.disk.set_aside_count();
             let (damaged, missing) = ledger.damaged_and_missing(agent.index);
-            // What was sound of a file is lost with the rest when the disk is full just then.
-            if aside == 0 && damaged > 0 {
+            // A file that is damaged costs its rest once, whatever else happens: its good beginning stays.
+            if aside < damaged {
                 return Err(format!(
                     "{name} has lost batches to damage {damaged} times and set {aside} files aside"
                 ));

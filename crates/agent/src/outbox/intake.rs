@@ -126,10 +126,15 @@ impl Intake {
                     self.waiting.push_front(record);
                     return Err(error);
                 }
-                // It is refused for good and does not keep the others out.
+                // It is refused for good and does not keep the others out. Its sequence says that it is lost.
                 Err(error) => {
                     put.lost_batches += 1;
                     put.lost_samples += record.samples;
+                    let skipped = spool.skip(1, Reason::Unwritten, record.span);
+                    if skipped.is_err_and(|error| error.is_retryable()) {
+                        self.gone += 1;
+                        self.gone_span = hull(self.gone_span, record.span);
+                    }
                     put.failure.get_or_insert(error);
                 }
             }

@@ -303,11 +303,14 @@ impl Stream<'_> {
                 false => Ok(()),
             };
         }
+        let span = self.sync.outbox.span_around(first, last).await;
+        let (first_millis, last_millis) = span.unwrap_or_default();
         let message = proto::Loss {
             first_sequence: first,
             last_sequence: last,
             reason: reason.to_owned(),
-            ..proto::Loss::default()
+            first_millis,
+            last_millis,
         };
         self.request(Message::Loss(message), answers).await?;
         self.is_sent(Sent::Unsendable(first, last), 0);

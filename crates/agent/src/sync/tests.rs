@@ -30,6 +30,7 @@ struct State {
     hellos: Vec<u64>,
     batches: Vec<u64>,
     losses: Vec<(u64, u64, String)>,
+    lost_times: Vec<(i64, i64)>,
     /// Whether it is a coordinator of before: it takes no holes, and answers every third batch.
     is_old: bool,
     /// The first number of the definitions and the references of the batches, as they came.
@@ -169,6 +170,8 @@ impl Fake {
                 let (first, last) = (loss.first_sequence, loss.last_sequence);
                 assert!(state.mark.1.insert(first, last));
                 state.losses.push((first, last, loss.reason));
+                let times = (loss.first_millis, loss.last_millis);
+                state.lost_times.push(times);
                 Some(Answer::LossRecorded(proto::LossRecorded {
                     first_sequence: first,
                     last_sequence: last,
@@ -191,7 +194,7 @@ const LIMITS: Config = Config {
     segment_bytes: 1 << 16,
     epoch_if_new: 42,
     reserve_bytes: 0,
-    span_of: spool::no_span,
+    span_of: crate::thin::span_of,
 };
 
 fn connection(url: &str) -> Connection {
@@ -300,6 +303,10 @@ async fn a_record_that_does_not_decode_is_counted_and_passed_over() {
     assert_eq!(state.said, [0, 0, 1, 2, 2]);
     let lost: Vec<_> = state.losses.iter().map(|loss| loss.0).collect();
     assert_eq!(lost, [5, 1, 3]);
+    // Only the third has records before and after it.
+    let between = state.lost_times[2];
+    assert_eq!(state.lost_times, [(0, 0), (0, 0), between]);
+    assert!(between.0 > 0 && between.0 <= between.1, "{between:?}");
 }
 
 #[tokio::test]

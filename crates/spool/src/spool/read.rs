@@ -1,16 +1,22 @@
-//! Reading, and what becomes of bytes that cannot be read.
+//! Reading.
 
 use std::io;
 
-use super::{SEGMENT_BYTES_MAX, Segment, Spool};
-use crate::loss::{Loss, Reason};
-use crate::record::{HEAD_BYTES, Head, RECORD_HEAD_BYTES, RecordHead, head_bytes};
+use super::Spool;
+use crate::error::is_damage;
+use crate::record::{HEAD_BYTES, RECORD_HEAD_BYTES, RecordHead};
 use crate::{Disk, Error};
+
+/// A file that cannot be read as a whole is read in pieces of so many bytes: a page, which is what a bad sector
+/// costs.
+const PIECE_BYTES: usize = 4096;
+/// A bad disk may take seconds for each piece: after so many that it does not give it is not asked for the rest.
+const BAD_PIECES_MAX: usize = 16;
 
 impl Spool {
     /// Gives durable records from `sequence` on, lowest first: at most `records_max`, and as many
     /// as fit `bytes_max` of payload but at least one. What is acknowledged or lost is passed over.
-    /// Records that cannot be read are set aside and become a [`Loss`].
+    /// Records that cannot be read are set aside and become a [`crate::Loss`].
     ///
     /// # Errors
     /// When the disk fails; damage is none.
@@ -50,7 +56,9 @@ impl Spool {
                     sequence,
                     good_bytes,
                 } => {
-                    self.lose_rest(index, sequence, good_bytes)?;
+                    if !self.lose_rest(index, sequence, good_bytes)? {
+                        break;
+                    }
                 }
             }
         }
@@ -96,68 +104,13 @@ impl Spool {
         }
     }
 
-    /// Whether the bytes are there: a file that is gone or too short is damage, not a failure.
+    /// Whether the bytes are there: that they are not is damage, not a failure.
     fn read_exact(&mut self, name: &str, offset: u64, into: &mut [u8]) -> Result<bool, Error> {
         match self.disk.read_at(name, offset, into) {
             Ok(()) => Ok(true),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
-                ) =>
-            {
-                Ok(false)
-            }
+            Err(error) if is_damage(&error) => Ok(false),
             Err(error) => Err(Error::disk("read", name)(error)),
         }
-    }
-
-    /// Gives up the durable records of a segment from `sequence` on, and keeps those before it.
-    pub(super) fn lose_rest(
-        &mut self,
-        index: usize,
-        sequence: u64,
-        good_bytes: u64,
-    ) -> Result<(), Error> {
-        let segment = self.segments[index].clone();
-        let is_active = index + 1 == self.segments.len();
-        let end = segment.next.min(self.synced_next);
-        // What was acknowledged before is no loss, though it may be what is damaged.
-        let first = sequence.max(self.floor);
-        if first < end {
-            let mut losses = self.losses.clone();
-            losses.add(Loss {
-                first,
-                last: end - 1,
-                reason: Reason::Damaged,
-                span: None,
-            });
-            self.keep_losses(losses, self.floor)?;
-        }
-        self.cursor = None;
-        if is_active {
-            // The unsynced records are safe in memory; they go to a file of their own.
-            self.rewrite_tail()?;
-        }
-        // The new file may have cost the oldest its place.
-        let Some(index) = self
-            .segments
-            .iter()
-            .position(|have| have.first == segment.first)
-        else {
-            return Ok(());
-        };
-        let kept = Segment {
-            next: sequence,
-            bytes: good_bytes,
-            ..segment
-        };
-        salvage(self.disk.as_mut(), &kept, good_bytes, self.epoch)?;
-        self.segments[index] = kept;
-        if sequence == segment.first {
-            self.segments.remove(index);
-        }
-        Ok(())
     }
 }
 
@@ -172,31 +125,46 @@ enum Read {
     },
 }
 
-/// Sets a segment's file aside and puts its good beginning, if any, in its place; the head is made
-/// anew. Gives the name under which the file now lies.
-pub(super) fn salvage(
-    disk: &mut dyn Disk,
-    segment: &Segment,
-    good_bytes: u64,
-    epoch: u64,
-) -> Result<Option<String>, Error> {
-    let name = segment.name();
-    let room = usize::try_from(good_bytes.min(SEGMENT_BYTES_MAX)).unwrap_or_default();
-    let mut good = vec![0; room.max(HEAD_BYTES)];
-    let keeps = room > HEAD_BYTES && disk.read_at(&name, 0, &mut good).is_ok();
-    let aside = match disk.set_aside(&name) {
-        Ok(aside) => Some(aside),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::disk("set aside", &name)(error)),
+/// The bytes of a file, as many as the disk gives.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// Zeros where it gave none.
+    pub(super) bytes: Vec<u8>,
+    /// The most records of which some bytes were not given; 0 if all were.
+    pub(super) records_hidden: u64,
+}
+
+/// Reads the first `length` bytes of a file, and of a damaged one what it gives.
+pub(super) fn read_given(disk: &mut dyn Disk, name: &str, length: u64) -> Result<Given, Error> {
+    let mut given = Given {
+        bytes: vec![0; usize::try_from(length).unwrap_or_default()],
+        records_hidden: 0,
     };
-    if keeps {
-        good[..HEAD_BYTES].copy_from_slice(&head_bytes(&Head {
-            first: segment.first,
-            epoch,
-            level: segment.level,
-        }));
-        disk.replace(&name, &good)
-            .map_err(Error::disk("create", &name))?;
+    // Nothing is read of a file that may not be there.
+    if length == 0 {
+        return Ok(given);
     }
-    Ok(aside)
+    match disk.read_at(name, 0, &mut given.bytes) {
+        Err(error) if is_damage(&error) => {}
+        read => return read.map(|()| given).map_err(Error::disk("read", name)),
+    }
+    let (mut offset, mut bad) = (0, 0);
+    for piece in given.bytes.chunks_mut(PIECE_BYTES) {
+        let read = if bad < BAD_PIECES_MAX {
+            disk.read_at(name, offset, piece)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        };
+        offset += piece.len() as u64;
+        match read {
+            Ok(()) => {}
+            Err(error) if is_damage(&error) => {
+                piece.fill(0);
+                bad += 1;
+                given.records_hidden += (piece.len() / RECORD_HEAD_BYTES) as u64 + 1;
+            }
+            Err(error) => return Err(Error::disk("read", name)(error)),
+        }
+    }
+    Ok(given)
 }

@@ -2,40 +2,21 @@
 
 use std::io;
 
-use super::read::salvage;
-use super::{Config, Recovery, SEGMENT_BYTES_MAX, Segment, Spool, Tail};
+use super::damage::span_around;
+use super::examine::{Finding, Repair, examine};
+use super::read::read_given;
+use super::{Config, Damage, Noted, Recovery, Segment, Spool, Tail};
+use crate::error::{is_damage, is_full};
 use crate::loss::{Loss, Losses, Reason};
-use crate::record::{
-    FoundHead, HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name, walk,
-};
+use crate::record::{FoundHead, HEAD_BYTES, SEQUENCE_END, read_head, segment_first, segment_name};
 use crate::state::{
     ACKNOWLEDGED_BYTES, ACKNOWLEDGED_FILE, EPOCH_FILE, LOSSES_FILE, RESERVE_FILE, STATE_BYTES_MAX,
-    epoch_bytes, losses_bytes, read_acknowledged, read_epoch, read_losses,
+    epoch_bytes, read_acknowledged, read_epoch, read_losses,
 };
 use crate::{Disk, Error};
 
-/// What is to be done with a segment file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repair {
-    Nothing,
-    /// Cut what lies behind the good records.
-    Cut,
-    /// Set the file aside and keep the good records.
-    Salvage,
-    /// Set the file aside: it belongs to another spool.
-    SetAside,
-    /// Remove the file: all of it was acknowledged or dropped before.
-    Remove,
-}
-
-/// What was found in one segment file.
-#[derive(Debug)]
-struct Finding {
-    segment: Segment,
-    file_bytes: u64,
-    repair: Repair,
-    loss: Option<Loss>,
-}
+/// Of most losses found at a start their times are looked for: it takes reading two segments again.
+const SPANS_MAX: usize = 64;
 
 pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Recovery), Error> {
     let mut recovery = Recovery::default();
@@ -45,7 +26,7 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         all_firsts.partition(|first| *first <= SEQUENCE_END);
     firsts.sort_unstable();
 
-    let epoch = find_epoch(disk.as_mut(), &config, &names, &firsts, &mut recovery)?;
+    let (epoch, has_epoch) = find_epoch(disk.as_mut(), &config, &names, &firsts, &mut recovery)?;
     let (known_floor, mut losses) = state_file(
         disk.as_mut(),
         LOSSES_FILE,
@@ -64,21 +45,19 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     }
     // Everything that is lost is written down before a byte is moved: if this process ends in the
     // middle of the repair, no number is given out twice.
-    let before = losses.clone();
-    for loss in all_losses(&findings, floor, lost_next(&losses)) {
-        recovery.losses.extend(losses.add(loss));
-    }
-    if losses != before {
-        disk.replace(LOSSES_FILE, &losses_bytes(floor, &losses))
-            .map_err(Error::disk("write", LOSSES_FILE))?;
-    }
-    let lost_next = lost_next(&losses);
+    let noted = find_losses(
+        disk.as_mut(),
+        &config,
+        &findings,
+        (floor, &mut losses),
+        &mut recovery,
+    );
     let mut spool = Spool {
         disk,
         config,
         epoch,
         segments: std::collections::VecDeque::new(),
-        next: floor.max(lost_next),
+        next: floor.max(lost_next(&losses)),
         synced_next: 0,
         floor,
         acknowledged,
@@ -87,7 +66,17 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
         tail: Tail::Sound,
         has_reserve: false,
         cursor: None,
+        has_epoch,
+        noted,
+        damage: Damage::default(),
+        damaged_bytes: 0,
     };
+    std::mem::take(&mut recovery.set_aside)
+        .into_iter()
+        .for_each(|aside| spool.is_set_aside(aside));
+    spool.bound_damaged();
+    spool.find_reserve(&names);
+    spool.write_losses()?;
     let last = findings.iter().map(|finding| finding.segment.first).max();
     for finding in findings {
         let is_last = Some(finding.segment.first) == last;
@@ -95,30 +84,87 @@ pub(super) fn open(mut disk: Box<dyn Disk>, config: Config) -> Result<(Spool, Re
     }
     // No spool wrote these, so there is nothing in them to keep.
     for first in beyond {
-        spool.set_aside(&segment_name(first), &mut recovery)?;
+        spool.set_aside_foreign(&segment_name(first))?;
     }
-    let continues = spool
-        .segments
-        .back()
-        .is_some_and(|last| last.next == spool.next);
-    if continues {
-        spool.make_room(0)?;
-    } else {
-        spool.make_room(HEAD_BYTES as u64)?;
-        spool.start_segment(spool.next, &[])?;
-    }
-    spool.find_reserve(&names);
+    spool.begin_tail()?;
+    spool.keep_reserve();
     spool.synced_next = spool.next;
     recovery.pending = spool.pending();
+    recovery.set_aside.clone_from(&spool.damage.set_aside);
     Ok((spool, recovery))
+}
+
+/// Adds what is lost to the losses that were known; says what the disk has of them.
+fn find_losses(
+    disk: &mut dyn Disk,
+    config: &Config,
+    findings: &[Finding],
+    (floor, losses): (u64, &mut Losses),
+    recovery: &mut Recovery,
+) -> Noted {
+    let before = losses.clone();
+    for loss in all_losses(findings, floor, lost_next(losses)) {
+        recovery.losses.extend(losses.add(loss));
+    }
+    let segments = findings.iter().filter(|finding| finding.is_ours());
+    let segments = segments.map(|finding| &finding.segment);
+    for loss in recovery.losses.iter_mut().take(SPANS_MAX) {
+        let range = (loss.first, loss.last);
+        loss.span = span_around(disk, segments.clone(), range, config.span_of);
+        losses.set_span(loss);
+    }
+    let last = findings.iter().filter(|finding| finding.is_ours());
+    let last = last.map(|finding| finding.segment.first).max();
+    // A segment behind a loss says that its numbers were given.
+    let is_certain = |loss: &Loss| last.is_some_and(|last| loss.last < last);
+    if *losses == before {
+        Noted::All
+    } else if recovery.losses.iter().all(is_certain) {
+        Noted::Some
+    } else {
+        Noted::SomeUncertain
+    }
 }
 
 impl Spool {
     fn find_reserve(&mut self, names: &[String]) {
         let reserve = names.iter().any(|name| name == RESERVE_FILE);
         let bytes = reserve.then(|| self.disk.len(RESERVE_FILE).ok());
-        self.has_reserve = bytes.flatten() == Some(self.config.reserve_bytes);
-        self.keep_reserve();
+        self.has_reserve =
+            self.config.reserve_bytes > 0 && bytes.flatten() == Some(self.config.reserve_bytes);
+    }
+
+    /// Writes the losses that were found. If there is no room even without the reserve, they wait in memory.
+    fn write_losses(&mut self) -> Result<(), Error> {
+        if self.noted == Noted::All {
+            return Ok(());
+        }
+        match self.keep_losses(self.losses.clone(), self.floor) {
+            Err(Error::DiskFull { .. }) if self.spend_reserve() => {}
+            done => return waits_for_room(done),
+        }
+        waits_for_room(self.keep_losses(self.losses.clone(), self.floor))
+    }
+
+    /// Sees to it that there is a segment to write to.
+    fn begin_tail(&mut self) -> Result<(), Error> {
+        let last = self.segments.back();
+        if last.is_some_and(|last| last.next == self.next && last.damaged.is_none()) {
+            return self.make_room(0);
+        }
+        self.make_room(HEAD_BYTES as u64)?;
+        let begun = self.start_segment(self.next, &[]);
+        if begun.is_err() && self.segments.is_empty() {
+            // The one that is written to, as soon as it can be begun.
+            self.segments.push_back(Segment {
+                first: self.next,
+                next: self.next,
+                bytes: HEAD_BYTES as u64,
+                level: 0,
+                damaged: None,
+            });
+        }
+        waits_for_room(begun)
     }
 
     fn repair(
@@ -128,7 +174,7 @@ impl Spool {
         recovery: &mut Recovery,
     ) -> Result<(), Error> {
         let Finding {
-            segment,
+            mut segment,
             file_bytes,
             repair,
             ..
@@ -143,22 +189,25 @@ impl Spool {
                 recovery.cut_bytes += file_bytes - segment.bytes;
             }
             Repair::Salvage => {
-                let disk = self.disk.as_mut();
-                recovery
-                    .set_aside
-                    .extend(salvage(disk, &segment, segment.bytes, self.epoch)?);
-                if segment.first == segment.next {
+                if self.noted == Noted::SomeUncertain {
+                    // As long as it is where it is, the next process finds the same losses.
+                    segment.damaged = Some(file_bytes.saturating_sub(segment.bytes));
+                } else {
+                    self.salvage(&mut segment)?;
+                }
+                if segment.first == segment.next && segment.damaged.is_none() {
                     return Ok(());
                 }
             }
             Repair::SetAside => {
-                return self.set_aside(&name, recovery);
+                return self.set_aside_foreign(&name);
             }
             Repair::Remove => {
-                self.disk
-                    .remove(&name)
-                    .map_err(Error::disk("remove", &name))?;
-                return Ok(());
+                return match self.disk.remove(&name) {
+                    // The next start tries again.
+                    Err(error) if is_damage(&error) => Ok(()),
+                    removed => removed.map_err(Error::disk("remove", &name)),
+                };
             }
         }
         if repair != Repair::Salvage {
@@ -181,94 +230,28 @@ impl Spool {
         self.disk.replace(&segment.name(), &bytes)
     }
 
-    fn set_aside(&mut self, name: &str, recovery: &mut Recovery) -> Result<(), Error> {
-        let aside = self
-            .disk
-            .set_aside(name)
-            .map_err(Error::disk("set aside", name))?;
-        recovery.set_aside.push(aside);
+    /// Sets aside a file that no spool wrote. Where that cannot be done for want of room, it stays and is left out.
+    fn set_aside_foreign(&mut self, name: &str) -> Result<(), Error> {
+        let aside = set_aside(self.disk.as_mut(), name)?;
+        aside.into_iter().for_each(|aside| self.is_set_aside(aside));
         Ok(())
     }
 }
 
-/// Reads one segment and judges it; `end` is where the next one starts.
-fn examine(
-    disk: &mut dyn Disk,
-    first: u64,
-    end: Option<u64>,
-    epoch: u64,
-    floor: u64,
-) -> Result<Finding, Error> {
-    let name = segment_name(first);
-    let file_bytes = disk.len(&name).map_err(Error::disk("look at", &name))?;
-    let mut finding = Finding {
-        segment: Segment {
-            first,
-            next: first,
-            bytes: HEAD_BYTES as u64,
-            level: 0,
-        },
-        file_bytes,
-        repair: Repair::Nothing,
-        loss: None,
-    };
-    if end.is_some_and(|end| end <= floor) {
-        finding.repair = Repair::Remove;
-        return Ok(finding);
+/// Sets a file aside, if there is room and the disk gives its name.
+fn set_aside(disk: &mut dyn Disk, name: &str) -> Result<Option<String>, Error> {
+    match disk.set_aside(name) {
+        Err(error) if is_damage(&error) || is_full(&error) => Ok(None),
+        aside => aside.map(Some).map_err(Error::disk("set aside", name)),
     }
-    let lost = |from: u64, last: u64, reason| {
-        (from <= last).then_some(Loss {
-            first: from,
-            last,
-            reason,
-            span: None,
-        })
-    };
-    if file_bytes > SEGMENT_BYTES_MAX {
-        // No spool wrote this, so there is nothing in it to keep.
-        finding.repair = Repair::SetAside;
-        return Ok(finding);
+}
+
+/// That there is no room is no reason not to open.
+fn waits_for_room(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(Error::DiskFull { .. }) => Ok(()),
+        done => done,
     }
-    let mut bytes = vec![0; usize::try_from(file_bytes).unwrap_or_default()];
-    disk.read_at(&name, 0, &mut bytes)
-        .map_err(Error::disk("read", &name))?;
-    let head_is_good = match read_head(&bytes) {
-        FoundHead::Good(head) if head.epoch <= epoch && head.first == first => {
-            finding.segment.level = head.level;
-            true
-        }
-        FoundHead::Good(_) => {
-            finding.repair = Repair::SetAside;
-            return Ok(finding);
-        }
-        FoundHead::LaterVersion(version) => return Err(Error::UnknownVersion { name, version }),
-        FoundHead::Damaged => false,
-    };
-    let found = walk(&bytes, first, end.unwrap_or(SEQUENCE_END));
-    let left_over = file_bytes > found.good_bytes as u64;
-    finding.segment.next = found.next;
-    finding.segment.bytes = found.good_bytes as u64;
-    let last_known = end.map(|end| end - 1).or(found.beyond);
-    let reason = if left_over {
-        Reason::Damaged
-    } else {
-        Reason::Missing
-    };
-    finding.loss = last_known.and_then(|last| lost(found.next, last, reason));
-    if !head_is_good && last_known.is_none() && found.next == first && left_over {
-        // Nothing can be read, so nobody can say how much there was: at most a record for every
-        // sixteen bytes. Better too many numbers lost than one given out twice.
-        let most = (first + file_bytes / 16).min(SEQUENCE_END - 1);
-        finding.loss = lost(first, most, Reason::Damaged);
-    }
-    finding.repair = if !head_is_good || (finding.loss.is_some() && left_over) {
-        Repair::Salvage
-    } else if left_over {
-        Repair::Cut
-    } else {
-        Repair::Nothing
-    };
-    Ok(finding)
 }
 
 /// The sequence after all that are known to be lost, or the first of all.
@@ -291,7 +274,7 @@ fn all_losses(findings: &[Finding], floor: u64, lost_next: u64) -> Vec<Loss> {
     let mut expected = floor;
     for finding in findings {
         let segment = &finding.segment;
-        if finding.repair == Repair::Remove || finding.repair == Repair::SetAside {
+        if !finding.is_ours() {
             continue;
         }
         if expected < segment.first {
@@ -314,16 +297,17 @@ fn all_losses(findings: &[Finding], floor: u64, lost_next: u64) -> Vec<Loss> {
         .collect()
 }
 
-/// The epoch of the file, or the latest of the segments if the file is lost, or a new one.
+/// The epoch of the file, or the latest of the segments if the file is lost, or a new one; and whether there was room to
+/// write it.
 fn find_epoch(
     disk: &mut dyn Disk,
     config: &Config,
     names: &[String],
     firsts: &[u64],
     recovery: &mut Recovery,
-) -> Result<u64, Error> {
+) -> Result<(u64, bool), Error> {
     if let Some(epoch) = state_file(disk, EPOCH_FILE, names, read_epoch, recovery)? {
-        return Ok(epoch);
+        return Ok((epoch, true));
     }
     let mut found = None;
     for &first in firsts {
@@ -335,15 +319,17 @@ fn find_epoch(
                     found = found.max(Some(head.epoch));
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) if is_damage(&error) => {}
             Err(error) => return Err(Error::disk("read", &name)(error)),
         }
     }
     recovery.created = found.is_none();
     let epoch = found.unwrap_or(config.epoch_if_new);
-    disk.replace(EPOCH_FILE, &epoch_bytes(epoch))
-        .map_err(Error::disk("write", EPOCH_FILE))?;
-    Ok(epoch)
+    match disk.replace(EPOCH_FILE, &epoch_bytes(epoch)) {
+        Err(error) if is_full(&error) => Ok((epoch, false)),
+        Err(error) => Err(Error::disk("write", EPOCH_FILE)(error)),
+        Ok(()) => Ok((epoch, true)),
+    }
 }
 
 /// How far the last process knew it was acknowledged; 0 if it does not say, as after a power loss
@@ -356,6 +342,11 @@ fn acknowledged_hint(disk: &mut dyn Disk, names: &[String]) -> Result<u64, Error
     match disk.read_at(ACKNOWLEDGED_FILE, 0, &mut bytes) {
         Ok(()) => Ok(read_acknowledged(&bytes).unwrap_or(0)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) if is_damage(&error) => {
+            // The next is not written to the same bad place.
+            drop(disk.remove(ACKNOWLEDGED_FILE));
+            Ok(0)
+        }
         Err(error) => Err(Error::disk("read", ACKNOWLEDGED_FILE)(error)),
     }
 }
@@ -371,18 +362,15 @@ fn state_file<T>(
     if !names.iter().any(|have| have == name) {
         return Ok(None);
     }
-    let length = disk.len(name).map_err(Error::disk("look at", name))?;
-    if let Ok(length @ 0..=STATE_BYTES_MAX) = usize::try_from(length) {
-        let mut bytes = vec![0; length];
-        disk.read_at(name, 0, &mut bytes)
-            .map_err(Error::disk("read", name))?;
-        if let Some(state) = read(&bytes) {
-            return Ok(Some(state));
-        }
+    let length = match disk.len(name) {
+        Err(error) if is_damage(&error) => 0,
+        length => length.map_err(Error::disk("look at", name))?,
+    };
+    if length <= STATE_BYTES_MAX as u64
+        && let Some(state) = read(&read_given(disk, name, length)?.bytes)
+    {
+        return Ok(Some(state));
     }
-    let aside = disk
-        .set_aside(name)
-        .map_err(Error::disk("set aside", name))?;
-    recovery.set_aside.push(aside);
+    recovery.set_aside.extend(set_aside(disk, name)?);
     Ok(None)
 }

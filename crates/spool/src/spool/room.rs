@@ -1,9 +1,9 @@
 //! Room for what comes: what goes for it, and what could not be kept at all.
 
-use std::io;
-
+use super::read::read_given;
 use super::{Segment, Spool};
 use crate::Error;
+use crate::error::{is_damage, is_full};
 use crate::loss::{Loss, Reason, Span, hull};
 use crate::record::{HEAD_BYTES, RECORD_HEAD_BYTES, SEQUENCE_END, records};
 use crate::state::RESERVE_FILE;
@@ -49,8 +49,7 @@ impl Spool {
             Err(Error::DiskFull { .. }) => {
                 self.remove_oldest()?;
                 if self.keep_losses(losses.clone(), oldest.next).is_err() {
-                    self.losses = losses;
-                    self.floor = oldest.next;
+                    self.remember(losses, oldest.next);
                 }
             }
             Err(error) => return Err(error),
@@ -84,7 +83,7 @@ impl Spool {
             Ok(()) => {}
             Err(error @ Error::DiskFull { .. }) => return Err(error),
             // The note may be there all the same, and nothing else may have these numbers then.
-            Err(_) => self.losses = losses,
+            Err(_) => self.remember(losses, self.floor),
         }
         (self.next, self.synced_next) = (end, end);
         // If this fails, the next record begins it.
@@ -106,11 +105,24 @@ impl Spool {
 
     pub(super) fn remove_oldest(&mut self) -> Result<(), Error> {
         let name = self.segments[0].name();
-        match self.disk.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::disk("remove", &name)(error));
+        if self.segments[0].damaged.is_some() {
+            match self.disk.set_aside(&name) {
+                Ok(aside) => self.is_set_aside(aside),
+                // Nothing can be done for it.
+                Err(error) if is_damage(&error) => {}
+                // It would be what keeps good records out.
+                Err(error) if is_full(&error) && self.disk.remove(&name).is_ok() => {
+                    self.is_removed(name);
+                }
+                Err(error) => return Err(Error::disk("set aside", &name)(error)),
             }
-            Ok(()) | Err(_) => {}
+        } else {
+            match self.disk.remove(&name) {
+                Err(error) if !is_damage(&error) => {
+                    return Err(Error::disk("remove", &name)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         self.segments.pop_front();
         self.keep_reserve();
@@ -143,21 +155,14 @@ impl Spool {
             .fold(None, hull)
     }
 
-    /// The bytes of a segment, as many as are there.
+    /// The bytes of a segment, as many as are there; zeros where the disk does not give them.
     pub(super) fn load(&mut self, segment: &Segment) -> Result<Vec<u8>, Error> {
         let name = segment.name();
         let length = match self.disk.len(&name) {
             Ok(length) => length.min(segment.bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) if is_damage(&error) => 0,
             Err(error) => return Err(Error::disk("look at", &name)(error)),
         };
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-        // Nothing is read of a file that is not there.
-        if length > 0 {
-            self.disk
-                .read_at(&name, 0, &mut bytes)
-                .map_err(Error::disk("read", &name))?;
-        }
-        Ok(bytes)
+        Ok(read_given(self.disk.as_mut(), &name, length)?.bytes)
     }
 }

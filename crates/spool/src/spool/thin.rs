@@ -1,7 +1,5 @@
 //! Thinning: saying in fewer bytes what the oldest records say.
 
-use std::io;
-
 use super::Spool;
 use crate::Error;
 use crate::record::{
@@ -62,6 +60,7 @@ impl Spool {
         if next < segment.next {
             let sizes = all.iter().map(|(_, it)| RECORD_HEAD_BYTES + it.len());
             let good_bytes = (HEAD_BYTES + sizes.sum::<usize>()) as u64;
+            // It is not the one that is written to, so it is always done.
             self.lose_rest(index, next, good_bytes)?;
             return Ok(Some(Thinned {
                 records: 0,
@@ -94,16 +93,15 @@ impl Spool {
         let name = self.segments[index].name();
         let length = bytes.len() as u64;
         self.cursor = None;
-        let mut replaced = self.disk.replace(&name, bytes);
-        if let Err(error) = &replaced
-            && matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            )
-            && self.spend_reserve()
-        {
-            replaced = self.disk.replace(&name, bytes);
-        }
+        let replaced = if self.segments[index].damaged.is_some() {
+            let moved = self.with_reserve(|disk| disk.replace_aside(&name, bytes));
+            moved.map(|aside| {
+                self.segments[index].damaged = None;
+                self.is_set_aside(aside);
+            })
+        } else {
+            self.with_reserve(|disk| disk.replace(&name, bytes))
+        };
         // After a failure too the new file may be the one that is there; it is shorter than the old.
         if replaced.is_ok() || self.disk.len(&name).is_ok_and(|there| there == length) {
             let segment = &mut self.segments[index];

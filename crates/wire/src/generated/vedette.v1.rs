@@ -3406,7 +3406,7 @@ pub struct Event {
     #[prost(int64, tag = "2")]
     pub at_millis: i64,
     /// What kind of event: `gpu_xid`, `collector_down`, `collector_up`, `agent_started`, `agent_throttled`,
-    /// `alert_firing`, `alert_resolved`.
+    /// `spool_damaged`, `alert_firing`, `alert_resolved`.
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     /// How bad: `info`, `warning` or `critical`.

@@ -214,7 +214,7 @@ fn a_damaged_record_is_set_aside_when_thinning_meets_it() {
         first: 3,
         last: 5,
         reason: Reason::Damaged,
-        span: None,
+        span: Some((1, 5)),
     };
     assert_eq!(spool.losses(), [loss]);
     spool.thin_oldest(1, &mut halved).unwrap();
