@@ -300,7 +300,7 @@ async fn rounds_for_which_there_is_no_place_are_skipped_and_counted() {
         snapshot.push("t", &[("instance", source)], value);
         let gathered = Gathered {
             divisor: None,
-            passing: Vec::new(),
+            unknown: Vec::new(),
             source: Arc::from(source),
             labels: [].into(),
             at: Timestamp::from_millis(at),

@@ -347,7 +347,7 @@ fn batches_become_one_of_no_more_blocks_than_a_coordinator_takes() {
             snapshot.push("up", &[("instance", &source)], 1.0);
             batcher.push(Gathered {
                 divisor: None,
-                passing: Vec::new(),
+                unknown: Vec::new(),
                 source: source.into(),
                 labels: [].into(),
                 at: Timestamp::from_millis(minute * 60_000 + row * 5000),
