@@ -70,7 +70,7 @@ pub struct Alerting {
 /// What an element without data means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Nothing: the alert stays where it is.
+    /// Nothing: the alert stays where it is, for [`super::HOLD_MAX_MILLIS`] at most.
     Hold,
     /// The condition holds.
     Fire,

@@ -519,3 +519,24 @@ fn dependencies_must_be_there_and_in_no_circle() {
     assert!(file("B").unwrap_err()[0].to_string().contains("leads back"));
     assert!(file("C").unwrap_err()[0].to_string().contains("no alert"));
 }
+
+#[test]
+fn an_alert_that_only_an_answer_ends_ends_some_time_without_data() {
+    let text = rule("alert: High\nexpr: t > 1\nclear_when: t < 1");
+    let mut source = source("t 2 2");
+    let engine = Engine::default();
+    let mut groups = groups(&text);
+    let mut ended = Vec::new();
+    for minute in 0..300 {
+        let at = Timestamp::from_millis(minute * 60_000);
+        let found = groups[0].evaluate(&source, &engine, at, 1.0).transitions;
+        ended.extend(
+            found
+                .iter()
+                .filter(|it| it.to == crate::State::Inactive)
+                .map(|_| minute),
+        );
+        source.clear();
+    }
+    assert_eq!(ended, [241]);
+}
