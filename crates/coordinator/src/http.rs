@@ -15,6 +15,7 @@ mod listing;
 mod outside;
 mod params;
 mod reply;
+mod runbooks;
 mod serve;
 mod status;
 mod timed;
@@ -79,7 +80,8 @@ impl std::fmt::Debug for Http {
 }
 
 impl Http {
-    /// All pages. Whether the process lives and is ready is told to everyone; the rest is guarded.
+    /// All pages. Whether the process lives and is ready is told to everyone, and so is what to do about an alert,
+    /// which is the same in every copy of the program; the rest is guarded.
     pub fn router(self) -> Router {
         let guarded = |need, pages: Router<Self>| {
             let state = (self.access.clone(), need);
@@ -103,6 +105,8 @@ impl Http {
         Router::new()
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
+            .route("/runbooks", get(runbooks::list))
+            .route("/runbooks/{name}", get(runbooks::page))
             .merge(guarded(Need::Read, read))
             .merge(guarded(Need::Operate, operate))
             .merge(guarded(Need::RemoteWrite, write.merge(outside)))
@@ -153,6 +157,7 @@ async fn index() -> &'static str {
      /-/ready      whether it takes work\n\
      /-/flush      POST: writes the samples in memory as chunks\n\
      /-/compact    POST: merges all small runs of chunks\n\
+     /runbooks     what to do about alerts\n\
      /api/v1       the HTTP API of Prometheus, and its remote write\n\
      /api/v2/alerts  POST: takes alerts as Alertmanager does\n"
 }
