@@ -309,7 +309,6 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         let millis = series::time::duration_millis;
         timing.rate_max = usize::try_from(fatigue.words_per_hour_max).unwrap_or(usize::MAX);
         timing.rate_window = 3_600_000;
-        timing.repeat = millis(fatigue.repeat_after);
         digests = fatigue
             .digest
             .iter()

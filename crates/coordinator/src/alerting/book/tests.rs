@@ -34,6 +34,15 @@ fn rules_of_documents_do_without_stock_rules_that_would_explain_them() {
 }
 
 #[test]
+fn the_interval_at_which_a_word_is_repeated_is_the_configurations() {
+    let mut config = Config::default();
+    config.alerting.repeat_interval = daemon::units::HumanDuration::from_secs(7200);
+    let book = Book::read(&config, &[]).unwrap();
+    assert!(book.plan.fatigue.is_some());
+    assert_eq!(book.routes.timing.repeat, 7_200_000);
+}
+
+#[test]
 fn runbooks_are_links_where_there_is_an_address() {
     let runbook = |change: fn(&mut Config)| {
         let mut config = Config::default();
