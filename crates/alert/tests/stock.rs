@@ -162,7 +162,7 @@ fn run(plan: &Plan, source: &MemorySource, minutes: i64) -> Vec<Transition> {
     );
     let engine = Engine::default();
     let mut groups = groups(plan).0;
-    let found = backtest(&mut groups, source, &engine, span, &|_| 1.0, u64::MAX).unwrap();
+    let found = backtest(&mut groups, source, &engine, span, &|_, _| 1.0, u64::MAX).unwrap();
     assert_eq!(found.failures_total, 0, "{:?}", found.failures);
     found.transitions
 }

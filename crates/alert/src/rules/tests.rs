@@ -382,13 +382,13 @@ fn a_backtest_gives_what_was_live() {
     let span = (Timestamp::from_millis(0), Timestamp::from_millis(1_199_999));
     let engine = Engine::default();
     let mut again = groups(MANY);
-    let found = backtest(&mut again, &source, &engine, span, &|_| 1.0, 10_000).unwrap();
+    let found = backtest(&mut again, &source, &engine, span, &|_, _| 1.0, 10_000).unwrap();
     assert!(lived.len() > 10, "{lived:?}");
     // Values may be NaN, which is not itself.
     assert_eq!(format!("{:?}", found.transitions), format!("{lived:?}"));
     assert_eq!(found.failures_total, 0);
     let mut again = groups(MANY);
-    let short = backtest(&mut again, &source, &engine, span, &|_| 1.0, 10);
+    let short = backtest(&mut again, &source, &engine, span, &|_, _| 1.0, 10);
     assert_eq!(
         short.unwrap_err().to_string(),
         "80 evaluations of rules, more than 10; ask for a shorter time or fewer rules"

@@ -139,6 +139,55 @@ impl Book {
     }
 }
 
+impl Book {
+    /// Puts rules in the place of all others. Gives what they depend on, each a rule and what explains it, that is in
+    /// force and not among them.
+    ///
+    /// # Errors
+    /// When they depend on what is nowhere or on themselves.
+    pub(super) fn only(
+        &mut self,
+        file: RuleFile,
+        config: &Config,
+    ) -> Result<BTreeSet<(String, String)>, BookError> {
+        let name = file.name.clone();
+        let in_force = std::mem::replace(&mut self.files, vec![file]);
+        let own = dependencies(&self.files);
+        self.files.extend(in_force);
+        if let Err(mut errors) = check_dependencies(&self.files) {
+            errors.retain(|error| error.file == name);
+            if !errors.is_empty() {
+                return Err(BookError::Rules(errors));
+            }
+        }
+        self.files.truncate(1);
+        let groups = self.files.iter().flat_map(|file| &file.groups);
+        let names: BTreeSet<&str> = groups
+            .flat_map(|group| &group.rules)
+            .map(|rule| rule.name.as_str())
+            .collect();
+        let absent = own.into_iter();
+        let absent = absent.filter(|(_, parent)| !names.contains(parent.as_str()));
+        let absent = absent.collect();
+        self.routes = routes(&self.plan, &self.files, config)?;
+        Ok(absent)
+    }
+}
+
+/// What explains what: each rule with each that it depends on.
+fn dependencies(files: &[RuleFile]) -> BTreeSet<(String, String)> {
+    let groups = files.iter().flat_map(|file| &file.groups);
+    let mut dependencies = BTreeSet::new();
+    for rule in groups.flat_map(|group| &group.rules) {
+        if let Kind::Alerting(alerting) = &rule.kind {
+            for parent in &alerting.depends_on {
+                dependencies.insert((rule.name.clone(), parent.clone()));
+            }
+        }
+    }
+    dependencies
+}
+
 fn plan(documents: &[Document]) -> Result<Plan, BookError> {
     let texts = documents.iter().map(|document| Text {
         name: &document.name,
@@ -293,16 +342,7 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         .collect();
     let fallback = config.alerting.fallback.iter();
     let fallback = fallback.map(|text| address("fallback", text));
-    let mut dependencies = BTreeSet::new();
-    let groups = files.iter().flat_map(|file| &file.groups);
-    for rule in groups.flat_map(|group| &group.rules) {
-        if let Kind::Alerting(alerting) = &rule.kind {
-            for parent in &alerting.depends_on {
-                dependencies.insert((parent.clone(), rule.name.clone()));
-            }
-        }
-    }
-    let dependencies = dependencies.iter();
+    let dependencies = dependencies(files);
     let mut timing = config.alerting.timing();
     let mut digests = BTreeMap::new();
     if let Some(fatigue) = &plan.fatigue {
@@ -328,7 +368,8 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         receivers,
         fallback: fallback.collect::<Result<_, _>>()?,
         inhibitions: dependencies
-            .map(|(parent, child)| Inhibition::dependency(parent, child))
+            .iter()
+            .map(|(child, parent)| Inhibition::dependency(parent, child))
             .collect(),
         timing,
         spare_readers: plan.fatigue.is_some(),

@@ -34,6 +34,34 @@ fn rules_of_documents_do_without_stock_rules_that_would_explain_them() {
 }
 
 #[test]
+fn rules_that_are_tried_explain_each_other_and_not_what_is_nowhere() {
+    let config = Config::default();
+    let only = |depends_on: &str| {
+        let text = format!(
+            "groups: [{{name: g, rules: [{{alert: Parent, expr: x > 1}}, \
+             {{alert: Child, expr: y > 1, depends_on: [{depends_on}]}}]}}]"
+        );
+        let mut book = Book::read(&config, &[]).unwrap();
+        let absent = book.only(RuleFile::parse("backtest", &text).unwrap(), &config)?;
+        assert_eq!(book.files.len(), 1);
+        Ok::<_, BookError>((book.routes.inhibitions, absent))
+    };
+    let (inhibitions, absent) = only("Parent, AgentSilent").unwrap();
+    let dependency = |parent| Inhibition::dependency(parent, "Child");
+    assert_eq!(inhibitions, ["AgentSilent", "Parent"].map(dependency));
+    let pair = ("Child".to_owned(), "AgentSilent".to_owned());
+    assert_eq!(absent, BTreeSet::from([pair]));
+    let refused = only("Nowhere").unwrap_err().to_string();
+    assert!(refused.contains("no alert of these files"), "{refused}");
+    assert!(
+        only("Child")
+            .unwrap_err()
+            .to_string()
+            .contains("leads back")
+    );
+}
+
+#[test]
 fn the_interval_at_which_a_word_is_repeated_is_the_configurations() {
     let mut config = Config::default();
     config.alerting.repeat_interval = daemon::units::HumanDuration::from_secs(7200);
