@@ -23,14 +23,15 @@ macro_rules! pages {
 }
 
 static PAGES: &[Page] = pages! {
-    "AgentSilent" "AgentSparesDetail" "AuditLogIncomplete" "BusinessMetricLow"
+    "AgentSilent" "AgentSparesDetail" "AlertsRefused" "AuditLogIncomplete" "BusinessMetricLow"
     "CertificateRunsOut" "ClockSkewed" "ClocksApart" "CollectorDown" "ConfigurationNotUnderstood"
     "CoordinatorUpkeepFails" "CpuUsageHigh" "CredentialsRefused" "CustomMetric" "DataLost"
     "DiskFillsWithinADay" "DiskUsageHigh" "EngineHung" "ErrorsHigh" "FilesystemReadOnly"
     "GpuDriverHangs" "GpuHot" "GpuLinkDown" "GpuLost" "GpuMemoryErrors" "GpuNeedsAct"
-    "GpuRowRemapFailed" "GpuRowsWaitForReset" "GpuSlowedDown" "GpuUsageHigh" "HostKillsProcesses"
-    "KvCacheFull" "LatencyHigh" "MemoryErrors" "MemoryUsageHigh" "MetricTrend" "MetricUnusual"
-    "ModelQualityLow" "NetworkErrors" "NetworkIoHigh" "QueueLong" "RaidDegraded" "SeriesRefused"
+    "GpuRowRemapFailed" "GpuRowsWaitForReset" "GpuSlowedDown" "GpuUsageHigh" "HeartbeatFails"
+    "HostKillsProcesses" "KvCacheFull" "LatencyHigh" "MemoryErrors" "MemoryUsageHigh"
+    "MetricTrend" "MetricUnusual" "ModelQualityLow" "NetworkErrors" "NetworkIoHigh"
+    "NotificationsFail" "QueueLong" "RaidDegraded" "RuleGroupsMissed" "RulesFail" "SeriesRefused"
     "SpoolFails" "SpoolFills" "TargetDown" "TrafficLow" "WatchedMetricMissing"
 };
 
