@@ -21,6 +21,8 @@ pub struct AlertingMetrics {
     queued: Gauge,
     /// One evaluation of a group of rules.
     pub evaluation_seconds: Histogram,
+    /// Alerts of other programs that were no alerts.
+    pub invalid: Counter,
     /// Rules that could not be evaluated.
     pub evaluation_failures: Counter,
     /// Evaluations left out because the one before was not done in time.
@@ -81,6 +83,10 @@ impl AlertingMetrics {
             evaluation_seconds: histogram(
                 "vedette_coordinator_rule_group_seconds",
                 "One evaluation of a group of rules.",
+            ),
+            invalid: counter(
+                "vedette_coordinator_alerts_invalid_total",
+                "Alerts that other programs posted and that could not be read.",
             ),
             evaluation_failures: counter(
                 "vedette_coordinator_rule_failures_total",
