@@ -261,7 +261,7 @@ fn alerting(mut raw: RawRule, expr: Option<&Expr>, problems: &mut Problems) -> A
         timing,
         level,
         condition: raw.condition,
-        missing: missing.or(is_held.then_some(Missing::Hold)),
+        missing: missing.or_else(|| is_held.then_some(Missing::Hold)),
         min_complete: raw.min_complete,
         depends_on: dependencies,
         clear: ends,

@@ -48,15 +48,6 @@ impl AlertingMetrics {
         let gauge = |name, help| registry.gauge(name, help, &[]).expect(VALID);
         let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
         let histogram = |name, help| registry.histogram(name, help, &[]).expect(VALID);
-        let notifications = Channel::ALL.map(|channel| {
-            OUTCOMES.map(|outcome| {
-                let help = "Attempts to hand a notification to its provider, by what came of them.";
-                let labels = [("channel", channel.as_str()), ("outcome", outcome)];
-                registry
-                    .counter("vedette_coordinator_notifications_total", help, &labels)
-                    .expect(VALID)
-            })
-        });
         let incidents = STANDINGS.map(|standing| {
             let help = "Incidents that are not over.";
             let labels = [("standing", standing.as_str())];
@@ -65,7 +56,7 @@ impl AlertingMetrics {
                 .expect(VALID)
         });
         Self {
-            notifications,
+            notifications: notifications(registry),
             incidents,
             latency: histogram(
                 "vedette_coordinator_notification_latency_seconds",
@@ -153,6 +144,19 @@ impl AlertingMetrics {
         self.refused.add(centre.refused().saturating_sub(before));
         self.queued.set_count(centre.queued().count());
     }
+}
+
+/// Attempts, by channel and what came of them.
+fn notifications(registry: &Registry) -> [[Counter; OUTCOMES.len()]; Channel::ALL.len()] {
+    Channel::ALL.map(|channel| {
+        OUTCOMES.map(|outcome| {
+            let help = "Attempts to hand a notification to its provider, by what came of them.";
+            let labels = [("channel", channel.as_str()), ("outcome", outcome)];
+            registry
+                .counter("vedette_coordinator_notifications_total", help, &labels)
+                .expect(VALID)
+        })
+    })
 }
 
 #[cfg(test)]
