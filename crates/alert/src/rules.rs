@@ -17,8 +17,8 @@
 //!   `keep_firing_for` by another name; a rule has one of the two.
 //! - `count: {least: 3, of: 5}`: it fires when the condition held in at least 3 of the last 5 evaluations,
 //!   and `for` has passed since the first of them. Evaluations that failed or are unknown do not count.
-//! - `missing`: what an element without data means. `hold`: the alert stays where it is; `clear`: the
-//!   condition does not hold; `fire`: it holds. The expression must be `EXPR CMP NUMBER`, so that no data
+//! - `missing`: what an element without data means. `hold`: the alert stays where it is, and ends when that
+//!   has lasted for [`HOLD_MAX_MILLIS`], which is so with `clear_when` too where nothing is said; `clear`: the condition does not hold; `fire`: it holds. The expression must be `EXPR CMP NUMBER`, so that no data
 //!   and a false condition can be told apart. With `fire` an element that was seen and is gone counts for
 //!   [`MISSING_FIRES_MAX`]; where none was ever seen and there is no data at all, one alert with the rule's
 //!   own labels stands for all.
@@ -58,7 +58,7 @@ pub use error::{LoadError, Problem};
 pub use evaluated::{Evaluated, Failure, Held, Recorded, RuleError, Why};
 pub use file::{FILE_BYTES_MAX, GROUPS_MAX, GroupSpec, RULES_MAX, RuleFile, check_dependencies};
 pub use group::{Group, Settings};
-pub use life::{Count, RESOLVED_RETENTION_MILLIS, Timing};
+pub use life::{Count, HOLD_MAX_MILLIS, RESOLVED_RETENTION_MILLIS, Timing};
 pub use rule::{ALERTS_MAX, Alerting, Kind, MISSING_FIRES_MAX, Missing, Rule};
 pub use state::{AlertRow, AlertView, GroupState, RecordedRow, SeenRow};
 

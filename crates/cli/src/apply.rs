@@ -157,6 +157,10 @@ fn backtest_text(answer: &proto::BacktestResponse, transitions: bool) -> String 
                 text.push_str(line);
                 text.push('\n');
             }
+            if run.transitions_left_out > 0 {
+                let more = run.transitions_left_out;
+                text.push_str(&format!("# {more} more transitions are not listed\n"));
+            }
         }
     } else {
         let mut table = output::table(&[
@@ -168,6 +172,7 @@ fn backtest_text(answer: &proto::BacktestResponse, transitions: bool) -> String 
             ">PRECISION",
             ">RECALL",
             ">FAILED",
+            ">HELD",
         ]);
         let percent = |part: f64| known(part).map(|part| format!("{:.0}%", part * 100.0));
         for run in &answer.runs {
@@ -180,9 +185,18 @@ fn backtest_text(answer: &proto::BacktestResponse, transitions: bool) -> String 
                 output::or_nothing(percent(run.precision)),
                 output::or_nothing(percent(run.recall)),
                 run.failures.to_string(),
+                run.held.to_string(),
             ]);
         }
         text.push_str(&output::table_text(&table));
+    }
+    let mut told: Vec<&String> = Vec::new();
+    for trouble in answer.runs.iter().flat_map(|run| &run.troubles) {
+        // Other values fail in the same way.
+        if !told.contains(&trouble) {
+            text.push_str(&format!("{trouble}\n"));
+            told.push(trouble);
+        }
     }
     for missing in &answer.missing {
         text.push_str(&format!("missing: {missing}\n"));
@@ -202,6 +216,9 @@ fn backtest_json(answer: &proto::BacktestResponse) -> Value {
             "precision": known(run.precision),
             "recall": known(run.recall),
             "failures": run.failures,
+            "held": run.held,
+            "troubles": run.troubles,
+            "transitions_left_out": run.transitions_left_out,
         })
     });
     json!({"runs": runs.collect::<Value>(), "missing": answer.missing})
@@ -221,6 +238,8 @@ mod tests {
             firing_seconds: 90.0,
             precision,
             recall: -1.0,
+            held: 7,
+            troubles: vec!["from a on: g/R held: 2 alerts have no data".to_owned()],
             ..proto::BacktestRun::default()
         };
         let answer = proto::BacktestResponse {
@@ -228,9 +247,10 @@ mod tests {
             missing: vec!["node-1: from a to b was lost: spool_full".to_owned()],
         };
         expect_test::expect![[r"
-            RULES          FIRINGS  FIRING FOR  INCIDENTS  TOLD  PRECISION  RECALL  FAILED
-            threshold=0.8       12       1m30s          1     5        50%       -       0
-            threshold=0.9        2       1m30s          1     5          -       -       0
+            RULES          FIRINGS  FIRING FOR  INCIDENTS  TOLD  PRECISION  RECALL  FAILED  HELD
+            threshold=0.8       12       1m30s          1     5        50%       -       0     7
+            threshold=0.9        2       1m30s          1     5          -       -       0     7
+            from a on: g/R held: 2 alerts have no data
             missing: node-1: from a to b was lost: spool_full
         "]]
         .assert_eq(&backtest_text(&answer, false));

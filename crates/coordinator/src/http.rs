@@ -15,6 +15,7 @@ mod listing;
 mod outside;
 mod params;
 mod reply;
+mod runbooks;
 mod serve;
 mod status;
 mod timed;
@@ -53,7 +54,7 @@ pub use write::RemoteWrite;
 pub fn read_outside(
     body: &[u8],
     now_millis: i64,
-) -> Result<Vec<alert::centre::OutsideAlert>, String> {
+) -> Result<(Vec<alert::centre::OutsideAlert>, Vec<String>), String> {
     outside::read(body, now_millis)
 }
 
@@ -91,7 +92,8 @@ impl std::fmt::Debug for Http {
 }
 
 impl Http {
-    /// All pages. Whether the process lives and is ready is told to everyone; the rest is guarded.
+    /// All pages. Whether the process lives and is ready is told to everyone, and so is what to do about an alert,
+    /// which is the same in every copy of the program; the rest is guarded.
     pub fn router(self) -> Router {
         let guarded = |need, pages: Router<Self>| {
             let state = (self.access.clone(), need);
@@ -115,6 +117,8 @@ impl Http {
         Router::new()
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
+            .route("/runbooks", get(runbooks::list))
+            .route("/runbooks/{name}", get(runbooks::page))
             .merge(guarded(Need::Read, read))
             .merge(guarded(Need::Operate, operate))
             .merge(guarded(Need::RemoteWrite, write.merge(outside)))
@@ -165,6 +169,7 @@ async fn index() -> &'static str {
      /-/ready      whether it takes work\n\
      /-/flush      POST: writes the samples in memory as chunks\n\
      /-/compact    POST: merges all small runs of chunks\n\
+     /runbooks     what to do about alerts\n\
      /api/v1       the HTTP API of Prometheus, and its remote write\n\
      /api/v2/alerts  POST: takes alerts as Alertmanager does\n"
 }

@@ -13,6 +13,8 @@ mod clients;
 mod dropped;
 #[path = "http_api/refused.rs"]
 mod refused;
+#[path = "http_api/rules.rs"]
+mod rules;
 #[path = "http_api/server.rs"]
 mod server;
 

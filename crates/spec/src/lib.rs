@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`Level`] says how bad something is, [`Policy`] what is done about each level, [`Kind`]
 //! which documents there are, [`Binding`] what the name of a metric stands for, [`PlannedRule`] what a rule
-//! is, and [`stock`] which rules are on without being asked for.
+//! is, [`stock`] which rules are on without being asked for, and [`runbooks`] what to do about their alerts.
 
 mod account;
 mod binding;
@@ -21,6 +21,7 @@ mod plan;
 mod policy;
 mod problem;
 mod rule;
+pub mod runbooks;
 mod shape;
 pub mod stock;
 mod tree;

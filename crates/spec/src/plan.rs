@@ -28,8 +28,6 @@ pub struct Fatigue {
     pub digest: BTreeMap<Level, Duration>,
     /// Most words to one receiver in an hour; the critical are told in any case.
     pub words_per_hour_max: u32,
-    /// An alert that goes on is told again after this long, not sooner.
-    pub repeat_after: Duration,
 }
 
 impl Default for Fatigue {
@@ -37,7 +35,6 @@ impl Default for Fatigue {
         Self {
             digest: BTreeMap::from([(Level::Low, Duration::from_secs(3600))]),
             words_per_hour_max: 20,
-            repeat_after: Duration::from_secs(4 * 3600),
         }
     }
 }

@@ -22,11 +22,10 @@ pub enum Action {
 }
 
 /// What becomes of an alert whose data stay away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Missing {
-    /// It stays as it is: no data is no news.
-    #[default]
+    /// It stays as it is for some hours: no data is no news.
     Hold,
     /// It fires.
     Fire,
@@ -35,6 +34,14 @@ pub enum Missing {
 }
 
 impl Missing {
+    /// What a word of rule files says.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Hold, Self::Fire, Self::Clear]
+            .into_iter()
+            .find(|missing| missing.as_str() == word)
+    }
+
     /// Its word in rule files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -76,8 +83,10 @@ pub struct PlannedRule {
     pub clear_when: Option<String>,
     /// For how long it has to be over.
     pub clear_for: Option<Duration>,
-    /// What becomes of its alerts when data stay away.
-    pub missing: Missing,
+    /// What becomes of its alerts when data stay away. None where the expression does not compare with a
+    /// number: there no data and a false condition look the same, and alerts end.
+    #[serde(default)]
+    pub missing: Option<Missing>,
     /// Alerts that explain it: while one of them fires on the same node, this one is not told.
     pub depends_on: Vec<String>,
     /// The setting that it came from: `system_monitoring.infrastructure_metrics.cpu_usage.threshold`, or

@@ -78,11 +78,9 @@ fn one(file: &RuleFile, node: &Node) -> Result<PlannedRule, Problem> {
         Some(Value::Text(text)) => Some(text.clone()),
         _ => None,
     };
-    let missing = match optional("missing").as_deref() {
-        Some("fire") => Missing::Fire,
-        Some("clear") => Missing::Clear,
-        _ => Missing::Hold,
-    };
+    let missing = optional("missing")
+        .map(|word| Missing::from_word(&word).ok_or_else(|| lacks(file, node, "missing")))
+        .transpose()?;
     let depends_on = match node.get("depends_on").map(|node| &node.value) {
         Some(Value::List(items)) => items.iter().filter_map(as_text).collect(),
         _ => Vec::new(),

@@ -97,6 +97,11 @@ fn each_rule_has_a_page_and_each_page_a_rule() {
         .collect();
     let missing: Vec<_> = named.difference(&pages).collect();
     assert!(missing.is_empty(), "no page {missing:?}");
+    let built_in = spec::runbooks::pages().iter();
+    let built_in: BTreeSet<String> = built_in
+        .map(|page| format!("docs/runbooks/{}", page.file))
+        .collect();
+    assert_eq!(built_in, pages, "the pages that are part of the program");
     let unused: Vec<_> = pages.difference(&named).collect();
     assert!(unused.is_empty(), "no rule names {unused:?}");
     for page in pages {

@@ -117,16 +117,20 @@ impl Alerts {
             let holds_on = alerting.missing == Some(Missing::Hold) && is_missing;
             let seen = if sightings.contains_key(labels) {
                 Seen::Holds
-            } else if (found.is_partial || holds_on) && is_clear != Some(true) {
-                unknown += usize::from(instance.life.is_active());
+            } else if found.is_partial && is_clear != Some(true) {
                 Seen::Unknown
+            } else if holds_on && is_clear != Some(true) {
+                Seen::Missing
             } else {
                 Seen::Not {
                     is_clear: is_clear.unwrap_or(true),
                 }
             };
             let life = instance.life.after(seen, at, &alerting.timing);
-            active += usize::from(life.is_some_and(|life| life.is_active()));
+            let is_active = life.is_some_and(|life| life.is_active());
+            active += usize::from(is_active);
+            let is_unknown = matches!(seen, Seen::Unknown | Seen::Missing);
+            unknown += usize::from(is_unknown && is_active);
             lives.push(life);
         }
         let is_new = |labels: &&Arc<Labels>| !self.by_labels.contains_key(*labels);

@@ -67,7 +67,7 @@ impl BacktestError {
 
 /// Evaluates groups at their slots from `from` to `to`, both inside. What they record is seen by the
 /// evaluations after, in the place of what the source holds of these series from `from` on. Groups should
-/// be new, or hold the state that they had then. `completeness` gives that of the data at a time.
+/// be new, or hold the state that they had then. `completeness` gives that of the data for a group at a time.
 ///
 /// # Errors
 /// When it would take more than `evaluations_max` evaluations of rules, or records too much.
@@ -76,7 +76,7 @@ pub fn backtest(
     source: &dyn SeriesSource,
     engine: &Engine,
     (from, to): (Timestamp, Timestamp),
-    completeness: &dyn Fn(Timestamp) -> f64,
+    completeness: &dyn Fn(&Group, Timestamp) -> f64,
     evaluations_max: u64,
 ) -> Result<Backtest, BacktestError> {
     check_length(groups, from, to, evaluations_max)?;
@@ -96,7 +96,8 @@ pub fn backtest(
             continue;
         };
         let overlay = Overlay::new(source, &added).hiding(from, &hides);
-        let evaluated = group.evaluate(&overlay, engine, at, completeness(at));
+        let complete = completeness(group, at);
+        let evaluated = group.evaluate(&overlay, engine, at, complete);
         for sample in &evaluated.recorded {
             added.push(&sample.labels, sample.at, sample.value);
         }

@@ -246,22 +246,25 @@ fn alerting(mut raw: RawRule, expr: Option<&Expr>, problems: &mut Problems) -> A
         let message = format!("min_complete: {least} is not between 0 and 1");
         problems.push(field(message));
     }
+    let timing = Timing {
+        hold_millis: hold,
+        clear_millis: clear.or(keep).unwrap_or(0),
+        count: raw.count.and_then(|raw| count(&raw, problems)),
+    };
+    let missing = missing(raw.missing.as_deref(), expr, problems);
+    let ends = raw.clear_when.as_deref();
+    let ends = ends.and_then(|text| clear_when(text, problems));
+    // Without data nothing is in its answer, and the alert would stay for good.
+    let is_held = ends.is_some() && expr.is_some_and(|expr| comparison::split(expr).is_some());
     Alerting {
         annotations,
-        timing: Timing {
-            hold_millis: hold,
-            clear_millis: clear.or(keep).unwrap_or(0),
-            count: raw.count.and_then(|raw| count(&raw, problems)),
-        },
+        timing,
         level,
         condition: raw.condition,
-        missing: missing(raw.missing.as_deref(), expr, problems),
+        missing: missing.or_else(|| is_held.then_some(Missing::Hold)),
         min_complete: raw.min_complete,
         depends_on: dependencies,
-        clear: raw
-            .clear_when
-            .as_deref()
-            .and_then(|text| clear_when(text, problems)),
+        clear: ends,
         clear_when: raw.clear_when,
         edge: raw.edge,
     }

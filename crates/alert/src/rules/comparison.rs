@@ -8,7 +8,8 @@ pub(super) struct Comparison<'e> {
     /// What is compared.
     pub(super) of: &'e Expr,
     op: BinaryOp,
-    number: f64,
+    /// The number.
+    pub(super) number: f64,
     /// Whether the number was written on the left.
     is_flipped: bool,
 }

@@ -16,7 +16,7 @@ use series::labels::METRIC_NAME;
 use super::alerting::{ALERTS, ALERTS_FOR_STATE};
 use super::check;
 use super::error::LoadError;
-use super::file::RuleFile;
+use super::file::{GroupSpec, RuleFile};
 use super::group::Settings;
 use super::reads::{each_selector, reads_any};
 use super::rule::{Alerting, Kind, Missing, Rule};
@@ -82,6 +82,14 @@ impl Rule {
             collect(expr, &mut reads);
         }
         reads
+    }
+
+    /// Whether agents are to run it, where it says so itself.
+    fn edge(&self) -> Option<bool> {
+        match &self.kind {
+            Kind::Alerting(alerting) => alerting.edge,
+            Kind::Recording => None,
+        }
     }
 
     /// Whether an agent can run it; else why not. `recorded` are the metrics that rules record.
@@ -167,7 +175,7 @@ pub(super) fn per_node(
 /// The rules of all files that agents run. Those that say `edge: true` and cannot are an error.
 ///
 /// # Errors
-/// Each rule that is to run at the edge and is not per node.
+/// Each rule that is to run at the edge and is not per node, or for which agents have no room.
 pub fn edge_rules(files: &[RuleFile], settings: &Settings) -> Result<EdgeRules, Vec<LoadError>> {
     let rules = || {
         let groups = files.iter().flat_map(|file| &file.groups);
@@ -178,25 +186,22 @@ pub fn edge_rules(files: &[RuleFile], settings: &Settings) -> Result<EdgeRules, 
         Kind::Recording => Some(rule.name.as_str()),
         Kind::Alerting(_) => None,
     }));
+    let refused = |group: &GroupSpec, rule: &Rule, why: &str| LoadError {
+        file: group.file.clone(),
+        line: Some(rule.line),
+        group: Some(group.name.clone()),
+        rule: Some(rule.name.clone()),
+        problem: check::field(format!("edge: true, but {why}")),
+    };
     let mut errors = Vec::new();
     // By path: a path that two rules share goes to the edge with both or not at all.
     let mut may: BTreeMap<String, bool> = BTreeMap::new();
     for (group, rule) in rules() {
         let why = rule.is_per_node(&recorded).err();
-        let asked = match &rule.kind {
-            Kind::Alerting(alerting) => alerting.edge,
-            Kind::Recording => None,
-        };
-        if let (Some(true), Some(why)) = (asked, &why) {
-            errors.push(LoadError {
-                file: group.file.clone(),
-                line: Some(rule.line),
-                group: Some(group.name.clone()),
-                rule: Some(rule.name.clone()),
-                problem: check::field(format!("edge: true, but {why}")),
-            });
+        if let (Some(true), Some(why)) = (rule.edge(), &why) {
+            errors.push(refused(group, rule, why));
         }
-        let goes = why.is_none() && asked != Some(false);
+        let goes = why.is_none() && rule.edge() != Some(false);
         *may.entry(path(&group.name, rule)).or_insert(true) &= goes;
     }
     if !errors.is_empty() {
@@ -217,7 +222,26 @@ pub fn edge_rules(files: &[RuleFile], settings: &Settings) -> Result<EdgeRules, 
             edge.files.push(EdgeFile { name, text });
         }
     }
-    Ok(edge)
+    for (group, rule) in rules().filter(|(_, rule)| rule.edge() == Some(true)) {
+        let path = path(&group.name, rule);
+        if edge.paths.contains(&path) {
+            continue;
+        }
+        let why = if may.get(&path) == Some(&true) {
+            format!(
+                "agents have room for {EDGE_RULES_MAX} rules and {EDGE_BYTES_MAX} bytes, and with its group \
+                 there are more"
+            )
+        } else {
+            format!("another rule {path} stays in the centre, and they go together")
+        };
+        errors.push(refused(group, rule, &why));
+    }
+    if errors.is_empty() {
+        Ok(edge)
+    } else {
+        Err(errors)
+    }
 }
 
 pub(super) fn path(group: &str, rule: &Rule) -> String {

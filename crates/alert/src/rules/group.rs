@@ -26,7 +26,7 @@ pub struct Settings {
     pub interval_millis: i64,
     /// By how many milliseconds the queries of a group look back that does not say.
     pub query_offset_millis: i64,
-    /// The labels that all alerts from here bear, for templates; who sends alerts adds them.
+    /// Labels of this coordinator, for templates.
     pub external_labels: BTreeMap<String, String>,
     /// The address under which people reach us, for templates.
     pub external_url: String,
@@ -141,6 +141,18 @@ impl Group {
     #[must_use]
     pub fn interval_millis(&self) -> i64 {
         self.interval_millis
+    }
+
+    /// By how many milliseconds its queries look back.
+    #[must_use]
+    pub fn query_offset_millis(&self) -> i64 {
+        self.query_offset_millis
+    }
+
+    /// Whether one of its rules is not evaluated where data are not complete enough.
+    #[must_use]
+    pub fn asks_completeness(&self) -> bool {
+        self.rules().any(Rule::asks_completeness)
     }
 
     /// The slot that is known to have been evaluated last, in milliseconds since the Unix epoch.

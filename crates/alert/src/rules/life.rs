@@ -8,6 +8,11 @@ use crate::State;
 /// Prometheus' 15 minutes.
 pub const RESOLVED_RETENTION_MILLIS: i64 = 900_000;
 
+/// How long an alert is held whose data stay away, in milliseconds. Four hours: what has ended for good must
+/// end its alerts some time, and before `AgentSilent`, which explains them for six hours, whatever window of
+/// up to an hour they look through.
+pub const HOLD_MAX_MILLIS: i64 = 4 * 3_600_000;
+
 /// At least so many of the last evaluations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
@@ -55,6 +60,8 @@ pub(super) enum Seen {
     },
     /// Nothing is known.
     Unknown,
+    /// It has no data, and is held while that does not last too long.
+    Missing,
 }
 
 /// Where an alert is and since when, in milliseconds since the Unix epoch.
@@ -65,6 +72,9 @@ pub(super) struct Life {
     pub(super) fired_millis: Option<i64>,
     pub(super) resolved_millis: Option<i64>,
     pub(super) clear_since_millis: Option<i64>,
+    /// Since when it has no data and is held.
+    #[serde(default)]
+    pub(super) missing_since_millis: Option<i64>,
     /// The last evaluations, the newest in the lowest bit; only where they are counted.
     pub(super) bits: u64,
 }
@@ -78,6 +88,7 @@ impl Life {
             fired_millis: None,
             resolved_millis: None,
             clear_since_millis: None,
+            missing_since_millis: None,
             bits: 0,
         }
     }
@@ -89,8 +100,10 @@ impl Life {
 
     /// The life after an evaluation; none where nothing is left to know.
     pub(super) fn after(mut self, seen: Seen, at: i64, timing: &Timing) -> Option<Self> {
-        if seen == Seen::Unknown {
-            return Some(self);
+        match seen {
+            Seen::Unknown => return Some(self),
+            Seen::Missing => return self.while_missing(at),
+            Seen::Holds | Seen::Not { .. } => self.missing_since_millis = None,
         }
         let holds_now = seen == Seen::Holds;
         let holds = match timing.count {
@@ -119,11 +132,31 @@ impl Life {
         match self.state {
             State::Pending => (self.bits != 0).then_some(self),
             State::Firing => Some(self.while_clear(seen, at, timing)),
-            State::Inactive => {
-                let over = self.resolved_millis.unwrap_or(at);
-                (at.saturating_sub(over) <= RESOLVED_RETENTION_MILLIS).then_some(self)
-            }
+            State::Inactive => self.while_over(at),
         }
+    }
+
+    fn while_over(self, at: i64) -> Option<Self> {
+        let over = self.resolved_millis.unwrap_or(at);
+        (at.saturating_sub(over) <= RESOLVED_RETENTION_MILLIS).then_some(self)
+    }
+
+    /// Held for as long as data may come back. Then it is over at once: there is nothing to be clear.
+    fn while_missing(mut self, at: i64) -> Option<Self> {
+        if self.state == State::Inactive {
+            return self.while_over(at);
+        }
+        let since = *self.missing_since_millis.get_or_insert(at);
+        if at.saturating_sub(since) < HOLD_MAX_MILLIS {
+            return Some(self);
+        }
+        if self.state == State::Pending {
+            return None;
+        }
+        self.state = State::Inactive;
+        self.resolved_millis = Some(at);
+        (self.missing_since_millis, self.bits) = (None, 0);
+        Some(self)
     }
 
     fn while_clear(mut self, seen: Seen, at: i64, timing: &Timing) -> Self {
@@ -145,7 +178,7 @@ impl Life {
 mod tests {
     use super::*;
 
-    /// Runs a life: `h` holds, `-` is clear, `b` is neither, `?` is unknown; one a minute.
+    /// Runs a life: `h` holds, `-` is clear, `b` is neither, `?` is unknown, `m` is missing; one a minute.
     fn lives(seen: &str, timing: Timing) -> String {
         let mut life = None;
         let mut shown = String::new();
@@ -154,6 +187,7 @@ mod tests {
                 'h' => Seen::Holds,
                 '-' => Seen::Not { is_clear: true },
                 'b' => Seen::Not { is_clear: false },
+                'm' => Seen::Missing,
                 _ => Seen::Unknown,
             };
             let at = minute * 60_000;
@@ -189,9 +223,34 @@ mod tests {
             ("h??h", minutes(2, 0), "pppF"),
             ("h?-?-", minutes(0, 1), "FFFFi"),
             ("h-----------------", minutes(0, 0), "Fiiiiiiiiiiiiiiii."),
+            ("hmm-", minutes(0, 0), "FFFi"),
+            // One that is over is not kept because it has no data.
+            ("h-mmmmmmmmmmmmmmmm", minutes(0, 0), "Fiiiiiiiiiiiiiiii."),
         ] {
             assert_eq!(lives(seen, timing), expected, "{seen}");
         }
+    }
+
+    #[test]
+    fn an_alert_without_data_is_held_for_four_hours_and_no_longer() {
+        let timing = Timing {
+            clear_millis: 3_600_000,
+            ..Timing::default()
+        };
+        let minutes = usize::try_from(HOLD_MAX_MILLIS / 60_000).unwrap();
+        let states = lives(&format!("h{}", "m".repeat(minutes + 17)), timing);
+        assert_eq!(states.find('i'), Some(minutes + 1));
+        assert!(states.ends_with("i."), "{states}");
+        // Data that come back begin it anew.
+        let half = "m".repeat(minutes - 1);
+        let states = lives(&format!("h{half}h{half}"), timing);
+        assert!(states.chars().all(|state| state == 'F'), "{states}");
+        let pending = Timing {
+            hold_millis: i64::MAX,
+            ..Timing::default()
+        };
+        let states = lives(&format!("h{}", "m".repeat(minutes + 1)), pending);
+        assert_eq!(states.find('.'), Some(minutes + 1));
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub struct Alerting {
 /// What an element without data means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Nothing: the alert stays where it is.
+    /// Nothing: the alert stays where it is, for [`super::HOLD_MAX_MILLIS`] at most.
     Hold,
     /// The condition holds.
     Fire,
@@ -98,17 +98,41 @@ impl Alerting {
 }
 
 impl Rule {
-    /// Makes it compare with another number; `false` where it is no comparison with a number.
-    pub fn set_threshold(&mut self, number: f64) -> bool {
-        let Some(text) = comparison::split(&self.expr).map(|it| it.with(number)) else {
-            return false;
+    /// Whether it is an alert whose expression compares with a number.
+    #[must_use]
+    pub fn has_threshold(&self) -> bool {
+        self.is_alerting() && comparison::split(&self.expr).is_some()
+    }
+
+    /// Makes it compare with another number. Where it has a `clear_when`, that moves by as much, so that the
+    /// band between the two stays as wide as it was.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub fn set_threshold(&mut self, number: f64) -> Result<(), String> {
+        let name = &self.name;
+        let no_number = |what: &str| format!("{what} of {name} is no comparison with a number");
+        let Kind::Alerting(alerting) = &mut self.kind else {
+            return Err(format!("{name} is no alert"));
         };
-        let Ok(expr) = query::parse(&text) else {
-            return false;
-        };
+        let before = comparison::split(&self.expr).ok_or_else(|| no_number("the expression"))?;
+        let text = before.with(number);
+        let expr = parsed(&text)?;
+        if let Some(clear) = &alerting.clear {
+            let why = || {
+                format!(
+                    "{}, and would have to move with it",
+                    no_number("clear_when")
+                )
+            };
+            let clear = comparison::split(clear).ok_or_else(why)?;
+            let clear = clear.with(tidy(clear.number + (number - before.number)));
+            alerting.clear = Some(parsed(&clear)?);
+            alerting.clear_when = Some(clear);
+        }
         self.expr = expr;
         self.text = text;
-        true
+        Ok(())
     }
 
     /// Makes its condition have to hold for so many milliseconds; `false` for a recording rule.
@@ -120,6 +144,12 @@ impl Rule {
         true
     }
 
+    /// Whether it is not evaluated where data are not complete enough.
+    #[must_use]
+    pub fn asks_completeness(&self) -> bool {
+        matches!(&self.kind, Kind::Alerting(alerting) if alerting.min_complete.is_some())
+    }
+
     /// Whether it makes alerts.
     #[must_use]
     pub fn is_alerting(&self) -> bool {
@@ -127,8 +157,18 @@ impl Rule {
     }
 }
 
+fn parsed(text: &str) -> Result<Expr, String> {
+    query::parse(text).map_err(|error| format!("{text}: {error}"))
+}
+
+/// A number as people would have written it: 0.8, where sums of floats give 0.7999999999999999.
+fn tidy(number: f64) -> f64 {
+    format!("{number:.12e}").parse().unwrap_or(number)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Kind;
     use crate::rules::RuleFile;
 
     #[test]
@@ -137,10 +177,29 @@ mod tests {
                     {alert: B, expr: '5 < x'}, {record: r, expr: 'x * 2'}]}]";
         let mut file = RuleFile::parse("f", text).unwrap();
         let rules = &mut file.groups[0].rules;
-        let set: Vec<bool> = rules.iter_mut().map(|it| it.set_threshold(0.5)).collect();
-        assert_eq!(set, [true, true, false]);
+        let has: Vec<bool> = rules.iter().map(|it| it.has_threshold()).collect();
+        let set = rules.iter_mut().map(|it| it.set_threshold(0.5).is_ok());
+        assert_eq!(set.collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(has, [true, true, false]);
         assert_eq!(rules[0].text, "(sum by (n) (x)) > 0.5");
         assert_eq!(rules[1].text, "0.5 < (x)");
         assert!(rules[0].set_for(300_000) && !rules[2].set_for(1));
+    }
+
+    #[test]
+    fn what_ends_an_alert_moves_with_its_threshold_or_nothing_moves() {
+        let text = "groups: [{name: g, rules: [\
+                    {alert: A, expr: 'x > 0.95', clear_when: 'x < 0.85'},\
+                    {alert: B, expr: 'x > 2', clear_when: 'y'}]}]";
+        let mut file = RuleFile::parse("f", text).unwrap();
+        let rules = &mut file.groups[0].rules;
+        rules[0].set_threshold(0.9).unwrap();
+        let Kind::Alerting(alerting) = &rules[0].kind else {
+            panic!("an alert");
+        };
+        assert_eq!(alerting.clear_when.as_deref(), Some("(x) < 0.8"));
+        let why = rules[1].set_threshold(3.0).unwrap_err();
+        assert!(why.contains("clear_when of B"), "{why}");
+        assert_eq!(rules[1].text, "x > 2");
     }
 }

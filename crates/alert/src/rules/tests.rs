@@ -382,13 +382,13 @@ fn a_backtest_gives_what_was_live() {
     let span = (Timestamp::from_millis(0), Timestamp::from_millis(1_199_999));
     let engine = Engine::default();
     let mut again = groups(MANY);
-    let found = backtest(&mut again, &source, &engine, span, &|_| 1.0, 10_000).unwrap();
+    let found = backtest(&mut again, &source, &engine, span, &|_, _| 1.0, 10_000).unwrap();
     assert!(lived.len() > 10, "{lived:?}");
     // Values may be NaN, which is not itself.
     assert_eq!(format!("{:?}", found.transitions), format!("{lived:?}"));
     assert_eq!(found.failures_total, 0);
     let mut again = groups(MANY);
-    let short = backtest(&mut again, &source, &engine, span, &|_| 1.0, 10);
+    let short = backtest(&mut again, &source, &engine, span, &|_, _| 1.0, 10);
     assert_eq!(
         short.unwrap_err().to_string(),
         "80 evaluations of rules, more than 10; ask for a shorter time or fewer rules"
@@ -518,4 +518,25 @@ fn dependencies_must_be_there_and_in_no_circle() {
     assert!(file("").is_ok());
     assert!(file("B").unwrap_err()[0].to_string().contains("leads back"));
     assert!(file("C").unwrap_err()[0].to_string().contains("no alert"));
+}
+
+#[test]
+fn an_alert_that_only_an_answer_ends_ends_some_time_without_data() {
+    let text = rule("alert: High\nexpr: t > 1\nclear_when: t < 1");
+    let mut source = source("t 2 2");
+    let engine = Engine::default();
+    let mut groups = groups(&text);
+    let mut ended = Vec::new();
+    for minute in 0..300 {
+        let at = Timestamp::from_millis(minute * 60_000);
+        let found = groups[0].evaluate(&source, &engine, at, 1.0).transitions;
+        ended.extend(
+            found
+                .iter()
+                .filter(|it| it.to == crate::State::Inactive)
+                .map(|_| minute),
+        );
+        source.clear();
+    }
+    assert_eq!(ended, [241]);
 }

@@ -235,7 +235,8 @@ pub(crate) struct BacktestArgs {
     /// To when [default: now].
     #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
     pub(crate) to: Option<Moment>,
-    /// Try other values, each with all others: threshold=0.8|0.9,for=1m|5m
+    /// Try other values, each with all others: threshold=0.8|0.9,for=1m|5m. A threshold is one rule's; where more
+    /// than one has a threshold, and for the time of one: RULE:threshold=0.8|0.9,RULE:for=5m
     #[arg(long, value_parser = sweep, value_name = "WHAT=VALUES")]
     pub(crate) sweep: Option<Sweep>,
     /// List every transition.
@@ -256,7 +257,8 @@ fn sweep(text: &str) -> Result<Sweep, String> {
         let (what, values) = part
             .split_once('=')
             .ok_or_else(|| format!("{part:?} is no WHAT=VALUE|VALUE"))?;
-        if !matches!(what, "threshold" | "for") {
+        let thing = what.rsplit_once(':').map_or(what, |(_, thing)| thing);
+        if !matches!(thing, "threshold" | "for") {
             return Err(format!("{what:?} cannot be tried: threshold and for can"));
         }
         Ok((
@@ -276,6 +278,13 @@ mod tests {
         let Sweep(read) = sweep("threshold=0.8|0.9,for=1m").unwrap();
         assert_eq!(read[0].1, ["0.8", "0.9"]);
         assert_eq!(read[1], ("for".to_owned(), vec!["1m".to_owned()]));
+        let Sweep(read) = sweep("Cpu:High:threshold=1|2").unwrap();
+        assert_eq!(read[0].0, "Cpu:High:threshold");
+        assert!(
+            sweep("threshold:Hot=1")
+                .unwrap_err()
+                .contains("cannot be tried")
+        );
         assert!(sweep("size=1").unwrap_err().contains("cannot be tried"));
         assert!(sweep("for").unwrap_err().contains("WHAT=VALUE"));
     }

@@ -1,10 +1,13 @@
 //! What rules would have found in the past, and whom it would have been told.
 
+mod choice;
+mod history;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use alert::rules::{Group, RuleFile, backtest};
+use alert::rules::{Backtest, Group, RuleFile, backtest};
 use alert::{Incident, Rehearsal, Transition, Verdict, rehearse};
 use query::source::{Budget, EachSeries, Selected, SourceError, WindowSelection};
 use query::{Engine, SeriesSource};
@@ -13,22 +16,21 @@ use series::{Matcher, TimeRange, Timestamp};
 use tonic::Status;
 use wire::proto;
 
-use super::book::Book;
+use choice::{Choice, choices, choose};
+use history::{History, shown};
+
+use super::book::{Book, BookError};
 use super::office::Office;
-use super::rules::engine;
-use crate::fleet::Fleet;
-use crate::losses;
+use super::rules::{engine, why};
 use crate::query::StoreSource;
 use crate::status::ToStatus as _;
 
-/// Most choices of values that are tried at a time.
-const RUNS_MAX: usize = 100;
 /// Most evaluations of rules of one request, over all choices.
 const EVALUATIONS_MAX: u64 = 5_000_000;
 /// Most transitions that are listed of one choice.
 const TRANSITIONS_MAX: usize = 20_000;
-/// Most holes in the history that are named.
-const MISSING_MAX: usize = 50;
+/// Most failed and held rules that are named of one choice.
+const TROUBLES_MAX: usize = 20;
 
 /// A source that ends when whoever asked is gone.
 struct Stoppable {
@@ -86,68 +88,6 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Values chosen, by what they are of.
-type Choice = BTreeMap<String, String>;
-
-/// All choices of one value of each sweep.
-fn choices(sweeps: &[proto::BacktestSweep]) -> Result<Vec<Choice>, Status> {
-    let mut choices = vec![Choice::new()];
-    for sweep in sweeps {
-        if sweep.values.is_empty() {
-            let problem = format!("there is no value of {:?} to try", sweep.what);
-            return Err(Status::invalid_argument(problem));
-        }
-        let more = choices.iter().flat_map(|choice| {
-            sweep.values.iter().map(|value| {
-                let mut choice = choice.clone();
-                choice.insert(sweep.what.clone(), value.clone());
-                choice
-            })
-        });
-        choices = more.take(RUNS_MAX + 1).collect();
-    }
-    if choices.len() > RUNS_MAX {
-        let problem = format!("there are more than {RUNS_MAX} choices of values; try fewer");
-        return Err(Status::invalid_argument(problem));
-    }
-    Ok(choices)
-}
-
-/// Puts the values of a choice into rules.
-fn choose(files: &mut [RuleFile], choice: &Choice) -> Result<(), Status> {
-    let wrong = |problem: String| Err(Status::invalid_argument(problem));
-    for (what, value) in choice {
-        let groups = files.iter_mut().flat_map(|file| &mut file.groups);
-        let rules = groups.flat_map(|group| &mut group.rules);
-        let set = match what.as_str() {
-            "threshold" => match value.parse() {
-                Ok(number) => rules
-                    .map(|rule| rule.set_threshold(number))
-                    .filter(|set| *set)
-                    .count(),
-                Err(_) => return wrong(format!("threshold: {value:?} is no number")),
-            },
-            "for" => match value.parse::<daemon::units::HumanDuration>() {
-                Ok(length) => {
-                    let millis = series::time::duration_millis(length.as_duration());
-                    rules
-                        .map(|rule| rule.set_for(millis))
-                        .filter(|set| *set)
-                        .count()
-                }
-                Err(error) => return wrong(format!("for: {error}")),
-            },
-            what => {
-                return wrong(format!("{what:?} cannot be tried: threshold and for can"));
-            }
-        };
-        if set == 0 {
-            return wrong(format!("no rule has a {what} to be {value}"));
-        }
-    }
-    Ok(())
-}
-
 /// What is worked with, on a thread that may block.
 struct Work {
     office: Office,
@@ -200,37 +140,64 @@ impl Work {
         let choices = choices(&self.request.sweeps)?;
         let each = EVALUATIONS_MAX / choices.len().max(1) as u64;
         let engine = engine(&self.office.config());
+        let (book, mut missing) = self.book()?;
+        let groups = book.files.iter().flat_map(|file| &file.groups);
+        let mut rules = groups.flat_map(|group| &group.rules);
+        let history = self.history(rules.any(|rule| rule.asks_completeness()))?;
         let runs = choices
             .into_iter()
-            .map(|choice| self.one(choice, &engine, each));
-        Ok(proto::BacktestResponse {
-            runs: runs.collect::<Result<_, _>>()?,
-            missing: self.missing()?,
-        })
+            .map(|choice| self.one(choice, &engine, &history, each));
+        let runs = runs.collect::<Result<_, _>>()?;
+        let kept = self.office.store().samples_from_millis();
+        if kept > self.request.start_millis {
+            let kept = shown(kept);
+            missing.push(format!("samples from before {kept} are no longer kept"));
+        }
+        missing.extend(history.missing());
+        Ok(proto::BacktestResponse { runs, missing })
     }
 
-    /// The rules to be tried, and the way they are told.
-    fn book(&self) -> Result<Book, Status> {
+    /// What is known of the nodes at that time.
+    fn history(&self, all: bool) -> Result<History, Status> {
         let config = self.office.config();
-        let book = Book::read(&config, &self.documents);
-        let mut book = book.map_err(|error| Status::invalid_argument(daemon::chain(&error)))?;
-        if !self.request.rules.is_empty() {
-            let file = RuleFile::parse("backtest", &self.request.rules);
-            book.files = vec![file.map_err(|errors| {
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                Status::invalid_argument(errors.join("\n"))
-            })?];
+        let offset = config.alerting.query_offset.as_duration();
+        // What is not looked at yet is not missing.
+        let now = self.office.ground.clock.wall_millis();
+        let told = now.saturating_sub(series::time::duration_millis(offset));
+        let span = (self.request.start_millis, self.request.end_millis.min(told));
+        let goes_on = || {
+            let stopped = self.source.check();
+            stopped.map_err(|_cancelled| Status::cancelled("whoever asked is gone"))
+        };
+        let agents = self.office.fleet().agents();
+        History::read(&self.office.store(), agents, span, all, &goes_on)
+    }
+
+    /// The rules to be tried, and the way they are told; and what they depend on that is not among them.
+    fn book(&self) -> Result<(Book, Vec<String>), Status> {
+        let config = self.office.config();
+        let invalid = |error: BookError| Status::invalid_argument(daemon::chain(&error));
+        let mut book = Book::read(&config, &self.documents).map_err(invalid)?;
+        if self.request.rules.is_empty() {
+            return Ok((book, Vec::new()));
         }
-        Ok(book)
+        let file = RuleFile::parse("backtest", &self.request.rules);
+        let file = file.map_err(|errors| invalid(BookError::Rules(errors)))?;
+        let absent = book.only(file, &config).map_err(invalid)?;
+        let told = absent.into_iter().map(|(child, parent)| {
+            format!("{parent} is in force and not among these rules; {child}, which it explains, counts as told")
+        });
+        Ok((book, told.collect()))
     }
 
     fn one(
         &self,
         choice: Choice,
         engine: &Engine,
+        history: &History,
         evaluations_max: u64,
     ) -> Result<proto::BacktestRun, Status> {
-        let mut book = self.book()?;
+        let (mut book, _) = self.book()?;
         choose(&mut book.files, &choice)?;
         let groups = book.files.into_iter().flat_map(|file| file.groups);
         let mut groups: Vec<Group> = groups
@@ -240,77 +207,89 @@ impl Work {
             Timestamp::from_millis(self.request.start_millis),
             Timestamp::from_millis(self.request.end_millis),
         );
+        let completeness = |group: &Group, at: Timestamp| {
+            if !group.asks_completeness() {
+                return 1.0;
+            }
+            let at = at.as_millis();
+            let looks_at = at - group.query_offset_millis();
+            history.completeness(looks_at, group.interval_millis(), at)
+        };
         let found = backtest(
             &mut groups,
             &self.source,
             engine,
             span,
-            &|_| 1.0,
+            &completeness,
             evaluations_max,
         )
         .map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        if let Some((at, failure)) = found.failures.first() {
-            let why = daemon::chain(&failure.error);
-            tracing::debug!(rule = failure.rule, at = at.as_millis(), why, "backtest");
-        }
         let rehearsal = rehearse(&found.transitions, book.routes, self.request.end_millis)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let (precision, recall) = against(&rehearsal, &self.judged);
-        let listed = found
-            .transitions
-            .iter()
-            .filter(|_| self.request.transitions);
-        Ok(proto::BacktestRun {
+        Ok(self.answer(choice, &found, &rehearsal))
+    }
+
+    /// What came of a choice, for who asked.
+    fn answer(
+        &self,
+        choice: Choice,
+        found: &Backtest,
+        rehearsal: &Rehearsal,
+    ) -> proto::BacktestRun {
+        let (precision, recall) = against(rehearsal, &self.judged);
+        let wanted = if self.request.transitions {
+            found.transitions.len()
+        } else {
+            0
+        };
+        let listed = wanted.min(TRANSITIONS_MAX);
+        let begin = found.transitions.iter().filter(|it| it.begins_to_fire());
+        proto::BacktestRun {
             values: choice.into_iter().collect(),
-            transitions: listed.take(TRANSITIONS_MAX).map(Transition::line).collect(),
-            firings: found
+            transitions: found
                 .transitions
                 .iter()
-                .filter(|it| it.begins_to_fire())
-                .count() as u64,
+                .take(listed)
+                .map(Transition::line)
+                .collect(),
+            transitions_left_out: (wanted - listed) as u64,
+            firings: begin.count() as u64,
             incidents: rehearsal.incidents.len() as u64,
             notifications: rehearsal.notifications,
             firing_seconds: firing_seconds(&found.transitions, self.request.end_millis),
             precision: precision.unwrap_or(-1.0),
             recall: recall.unwrap_or(-1.0),
             failures: found.failures_total,
-        })
-    }
-
-    /// What is missing of the history that was asked for.
-    fn missing(&self) -> Result<Vec<String>, Status> {
-        let store = self.office.store();
-        let (from, to) = (self.request.start_millis, self.request.end_millis);
-        let mut missing = Vec::new();
-        if store.samples_from_millis() > from {
-            missing.push(format!(
-                "samples from before {} are no longer kept",
-                shown(store.samples_from_millis())
-            ));
+            held: found.held_total,
+            troubles: troubles(found),
         }
-        let fleet: &Fleet = self.office.fleet();
-        for agent in fleet.agents() {
-            let lost = losses::list(&store, &agent).map_err(|error| error.to_status())?;
-            for lost in lost {
-                let Some((first, last)) = lost.span else {
-                    continue;
-                };
-                if first <= to && last >= from && missing.len() < MISSING_MAX {
-                    let (first, last) = (shown(first), shown(last));
-                    missing.push(format!(
-                        "{agent}: {first} to {last} was lost: {}",
-                        lost.reason
-                    ));
-                }
-            }
-        }
-        Ok(missing)
     }
 }
 
-fn shown(millis: i64) -> String {
-    jiff::Timestamp::from_millisecond(millis)
-        .map_or_else(|_| millis.to_string(), |at| at.to_string())
+/// What failed or was held, and why: each rule once for each reason, with the time of the first.
+fn troubles(found: &Backtest) -> Vec<String> {
+    let failures = found.failures.iter().map(|(at, failure)| {
+        let why = daemon::chain(&failure.error);
+        (*at, format!("{} failed: {why}", failure.rule))
+    });
+    let held = found.held.iter();
+    let held = held.map(|(at, held)| (*at, format!("{} held: {}", held.rule, why(held.why))));
+    let mut first: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for (at, what) in failures.chain(held) {
+        first.entry(what).or_insert(at);
+    }
+    let all = first.len();
+    let mut told: Vec<(Timestamp, String)> =
+        first.into_iter().map(|(what, at)| (at, what)).collect();
+    told.sort();
+    let lines = told.into_iter().take(TROUBLES_MAX);
+    let mut lines: Vec<String> = lines
+        .map(|(at, what)| format!("from {} on: {what}", shown(at.as_millis())))
+        .collect();
+    if all > TROUBLES_MAX {
+        lines.push(format!("{} more that are not named", all - TROUBLES_MAX));
+    }
+    lines
 }
 
 /// How long alerts fired, all together.
@@ -356,3 +335,6 @@ fn against(rehearsal: &Rehearsal, judged: &[Incident]) -> (Option<f64>, Option<f
     let part = |of: u32, all: u32| (all > 0).then(|| f64::from(of) / f64::from(all));
     (part(right, right + wrong), part(found, all))
 }
+
+#[cfg(test)]
+mod tests;

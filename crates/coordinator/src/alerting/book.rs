@@ -105,6 +105,7 @@ impl Book {
         if !config.alerting.stock_rules {
             leave_out_stock(&mut plan, &files);
         }
+        link_runbooks(&mut plan, config);
         let own = RuleFile::parse(SPECIFICATION, &plan.rule_file());
         files.insert(0, own.map_err(BookError::Rules)?);
         check_dependencies(&files).map_err(BookError::Rules)?;
@@ -138,6 +139,55 @@ impl Book {
     }
 }
 
+impl Book {
+    /// Puts rules in the place of all others. Gives what they depend on, each a rule and what explains it, that is in
+    /// force and not among them.
+    ///
+    /// # Errors
+    /// When they depend on what is nowhere or on themselves.
+    pub(super) fn only(
+        &mut self,
+        file: RuleFile,
+        config: &Config,
+    ) -> Result<BTreeSet<(String, String)>, BookError> {
+        let name = file.name.clone();
+        let in_force = std::mem::replace(&mut self.files, vec![file]);
+        let own = dependencies(&self.files);
+        self.files.extend(in_force);
+        if let Err(mut errors) = check_dependencies(&self.files) {
+            errors.retain(|error| error.file == name);
+            if !errors.is_empty() {
+                return Err(BookError::Rules(errors));
+            }
+        }
+        self.files.truncate(1);
+        let groups = self.files.iter().flat_map(|file| &file.groups);
+        let names: BTreeSet<&str> = groups
+            .flat_map(|group| &group.rules)
+            .map(|rule| rule.name.as_str())
+            .collect();
+        let absent = own.into_iter();
+        let absent = absent.filter(|(_, parent)| !names.contains(parent.as_str()));
+        let absent = absent.collect();
+        self.routes = routes(&self.plan, &self.files, config)?;
+        Ok(absent)
+    }
+}
+
+/// What explains what: each rule with each that it depends on.
+fn dependencies(files: &[RuleFile]) -> BTreeSet<(String, String)> {
+    let groups = files.iter().flat_map(|file| &file.groups);
+    let mut dependencies = BTreeSet::new();
+    for rule in groups.flat_map(|group| &group.rules) {
+        if let Kind::Alerting(alerting) = &rule.kind {
+            for parent in &alerting.depends_on {
+                dependencies.insert((rule.name.clone(), parent.clone()));
+            }
+        }
+    }
+    dependencies
+}
+
 fn plan(documents: &[Document]) -> Result<Plan, BookError> {
     let texts = documents.iter().map(|document| Text {
         name: &document.name,
@@ -158,6 +208,16 @@ fn leave_out_stock(plan: &mut Plan, files: &[RuleFile]) {
     known.extend(plan.rules.iter().map(|rule| rule.name.clone()));
     for rule in &mut plan.rules {
         rule.depends_on.retain(|parent| known.contains(parent));
+    }
+}
+
+/// Puts addresses in the place of our own pages, so that who is told of an alert can open its page.
+fn link_runbooks(plan: &mut Plan, config: &Config) {
+    for rule in &mut plan.rules {
+        let file = rule.runbook.as_deref().and_then(spec::runbooks::file);
+        if let Some(link) = file.and_then(|file| config.alerting.runbook(file)) {
+            rule.runbook = Some(link);
+        }
     }
 }
 
@@ -282,23 +342,13 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         .collect();
     let fallback = config.alerting.fallback.iter();
     let fallback = fallback.map(|text| address("fallback", text));
-    let mut dependencies = BTreeSet::new();
-    let groups = files.iter().flat_map(|file| &file.groups);
-    for rule in groups.flat_map(|group| &group.rules) {
-        if let Kind::Alerting(alerting) = &rule.kind {
-            for parent in &alerting.depends_on {
-                dependencies.insert((parent.clone(), rule.name.clone()));
-            }
-        }
-    }
-    let dependencies = dependencies.iter();
+    let dependencies = dependencies(files);
     let mut timing = config.alerting.timing();
     let mut digests = BTreeMap::new();
     if let Some(fatigue) = &plan.fatigue {
         let millis = series::time::duration_millis;
         timing.rate_max = usize::try_from(fatigue.words_per_hour_max).unwrap_or(usize::MAX);
         timing.rate_window = 3_600_000;
-        timing.repeat = millis(fatigue.repeat_after);
         digests = fatigue
             .digest
             .iter()
@@ -318,7 +368,8 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
         receivers,
         fallback: fallback.collect::<Result<_, _>>()?,
         inhibitions: dependencies
-            .map(|(parent, child)| Inhibition::dependency(parent, child))
+            .iter()
+            .map(|(child, parent)| Inhibition::dependency(parent, child))
             .collect(),
         timing,
         spare_readers: plan.fatigue.is_some(),
@@ -327,86 +378,4 @@ fn routes(plan: &Plan, files: &[RuleFile], config: &Config) -> Result<Routes, Bo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stock_rules_can_be_left_out() {
-        let mut config = Config::default();
-        let rules = |config: &Config| {
-            let book = Book::read(config, &[]).unwrap();
-            let groups = book.files.iter().flat_map(|file| &file.groups);
-            groups.map(|group| group.rules.len()).sum::<usize>()
-        };
-        assert!(rules(&config) > 20);
-        config.alerting.stock_rules = false;
-        assert_eq!(rules(&config), 0);
-    }
-
-    #[test]
-    fn rules_of_documents_do_without_stock_rules_that_would_explain_them() {
-        let mut config = Config::default();
-        config.alerting.stock_rules = false;
-        let document = Document {
-            name: "health".to_owned(),
-            text: "system_monitoring: {infrastructure_metrics: {cpu_usage: {threshold: 80, alert: true}}}"
-                .to_owned(),
-        };
-        let book = Book::read(&config, &[document]).unwrap();
-        assert_eq!(book.routes.inhibitions, []);
-        assert!(
-            book.plan
-                .rules
-                .iter()
-                .any(|rule| rule.name == "CpuUsageHigh")
-        );
-    }
-
-    /// What the configuration lacks for a document, with one rule of the user's own.
-    fn missing(document: &str, rule: &str, change: fn(&mut Config)) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("own.yml");
-        let text = format!("groups: [{{name: g, rules: [{{alert: Own, expr: x > 1{rule}}}]}}]");
-        std::fs::write(&path, text).unwrap();
-        let mut config = Config::default();
-        config.alerting.rules = vec![folder.path().to_owned()];
-        change(&mut config);
-        let document = Document {
-            name: "d.yaml".to_owned(),
-            text: document.to_owned(),
-        };
-        Book::read(&config, &[document]).unwrap().missing
-    }
-
-    #[test]
-    fn maintain_runbooks_refuses_rules_without_a_page() {
-        let document = "documentation: {document_metrics: true, explain_thresholds: true, \
-                        maintain_runbooks: true, update_regularly: true}\n\
-                        metric_selection: {golden_signals: [latency]}\n";
-        let found = missing(document, "", |_| ());
-        assert!(
-            found
-                .iter()
-                .any(|it| it.contains("the rule Own has no runbook")),
-            "{found:?}"
-        );
-        let found = missing(document, ", runbook: 'https://wiki/own'", |_| ());
-        assert!(found.iter().all(|it| !it.contains("runbook")), "{found:?}");
-    }
-
-    #[test]
-    fn retention_of_a_document_is_held_against_the_configuration() {
-        let document = "monitoring_config: {model_name: m, metrics: [latency]}\n\
-                        data_collection: {data_collection: {sampling_rate: 1.0, \
-                        storage: time_series_db, retention: 90d}}\n";
-        let found = missing(document, "", |_| ());
-        assert!(
-            found.iter().all(|it| !it.contains("retention")),
-            "{found:?}"
-        );
-        let found = missing(document, "", |config| {
-            config.store.retention = daemon::units::HumanDuration::from_secs(30 * 86_400);
-        });
-        assert!(found.iter().any(|it| it.contains("retention")), "{found:?}");
-    }
-}
+mod tests;

@@ -106,3 +106,6 @@ fn notification(target: Target, now: i64) -> Notification {
         next_millis: now,
     }
 }
+
+#[cfg(test)]
+mod tests;

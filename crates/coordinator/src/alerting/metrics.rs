@@ -21,6 +21,8 @@ pub struct AlertingMetrics {
     queued: Gauge,
     /// One evaluation of a group of rules.
     pub evaluation_seconds: Histogram,
+    /// Alerts of other programs that were no alerts.
+    pub invalid: Counter,
     /// Rules that could not be evaluated.
     pub evaluation_failures: Counter,
     /// Evaluations left out because the one before was not done in time.
@@ -46,15 +48,6 @@ impl AlertingMetrics {
         let gauge = |name, help| registry.gauge(name, help, &[]).expect(VALID);
         let counter = |name, help| registry.counter(name, help, &[]).expect(VALID);
         let histogram = |name, help| registry.histogram(name, help, &[]).expect(VALID);
-        let notifications = Channel::ALL.map(|channel| {
-            OUTCOMES.map(|outcome| {
-                let help = "Attempts to hand a notification to its provider, by what came of them.";
-                let labels = [("channel", channel.as_str()), ("outcome", outcome)];
-                registry
-                    .counter("vedette_coordinator_notifications_total", help, &labels)
-                    .expect(VALID)
-            })
-        });
         let incidents = STANDINGS.map(|standing| {
             let help = "Incidents that are not over.";
             let labels = [("standing", standing.as_str())];
@@ -63,7 +56,7 @@ impl AlertingMetrics {
                 .expect(VALID)
         });
         Self {
-            notifications,
+            notifications: notifications(registry),
             incidents,
             latency: histogram(
                 "vedette_coordinator_notification_latency_seconds",
@@ -81,6 +74,10 @@ impl AlertingMetrics {
             evaluation_seconds: histogram(
                 "vedette_coordinator_rule_group_seconds",
                 "One evaluation of a group of rules.",
+            ),
+            invalid: counter(
+                "vedette_coordinator_alerts_invalid_total",
+                "Alerts that other programs posted and that could not be read.",
             ),
             evaluation_failures: counter(
                 "vedette_coordinator_rule_failures_total",
@@ -147,6 +144,19 @@ impl AlertingMetrics {
         self.refused.add(centre.refused().saturating_sub(before));
         self.queued.set_count(centre.queued().count());
     }
+}
+
+/// Attempts, by channel and what came of them.
+fn notifications(registry: &Registry) -> [[Counter; OUTCOMES.len()]; Channel::ALL.len()] {
+    Channel::ALL.map(|channel| {
+        OUTCOMES.map(|outcome| {
+            let help = "Attempts to hand a notification to its provider, by what came of them.";
+            let labels = [("channel", channel.as_str()), ("outcome", outcome)];
+            registry
+                .counter("vedette_coordinator_notifications_total", help, &labels)
+                .expect(VALID)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -337,6 +337,11 @@ impl Office {
         Arc::clone(&self.ground.config.borrow())
     }
 
+    /// Counts alerts of other programs that were no alerts.
+    pub(crate) fn count_invalid(&self, alerts: usize) {
+        self.metrics.invalid.add(alerts as u64);
+    }
+
     /// The nodes.
     pub(super) fn fleet(&self) -> &Fleet {
         &self.ground.fleet

@@ -379,7 +379,8 @@ fn note(
     };
 }
 
-fn why(why: alert::rules::Why) -> String {
+/// Why alerts of a rule are held, in words.
+pub(super) fn why(why: alert::rules::Why) -> String {
     use alert::rules::Why;
     match why {
         Why::Incomplete { is, least } => {

@@ -1,17 +1,19 @@
 //! The rules in force and the alerts they see, to be shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use alert::State;
+use daemon::blocking;
 use wire::proto;
 
+use super::office::Office;
 use super::rules::{Rules, Slot, lock};
 use super::show;
 
 /// An alert of a rule that is pending or fires.
 #[derive(Clone, Debug)]
 pub struct ActiveAlert {
-    /// The rule's place in its group.
+    /// The rule's place in its group; none of it where no rule here sees it.
     pub rule: usize,
     /// What names it, `alertname` among them.
     pub labels: BTreeMap<String, String>,
@@ -23,6 +25,29 @@ pub struct ActiveAlert {
     pub active_millis: i64,
     /// The value that its condition was last seen to hold with.
     pub value: f64,
+}
+
+impl Office {
+    /// The alerts that fire and are not among those of `groups`: an agent has found them by itself, or another program
+    /// has said them. None when the desk does not answer any more.
+    pub async fn other_alerts(&self, groups: &[RuleGroupView]) -> Option<Vec<ActiveAlert>> {
+        let known = groups.iter().flat_map(|view| &view.alerts);
+        let known: HashSet<String> = known.map(|it| alert::fingerprint(&it.labels)).collect();
+        let look = self.desk.look(move |centre| {
+            let alerts = centre.alerts().filter(|alert| alert.firing);
+            let others = alerts.filter(|alert| !known.contains(&alert.fingerprint));
+            let others = others.map(|alert| ActiveAlert {
+                rule: usize::MAX,
+                labels: alert.labels.clone(),
+                annotations: alert.annotations.clone(),
+                state: State::Firing.as_str(),
+                active_millis: alert.starts_millis,
+                value: alert.value,
+            });
+            others.collect()
+        });
+        look.await.ok()
+    }
 }
 
 /// A group of rules with what it sees.
@@ -42,7 +67,7 @@ impl Rules {
         let slots = self.slots();
         // A group is locked while it is evaluated.
         let view = move || slots.iter().map(|slot| of(slot)).collect();
-        tokio::task::spawn_blocking(view).await.ok()
+        blocking::spawn(view).await.ok()
     }
 }
 

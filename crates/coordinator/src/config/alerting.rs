@@ -27,10 +27,12 @@ pub struct AlertingConfig {
     pub query_offset: HumanDuration,
     /// Groups that are evaluated at a time.
     pub concurrency_max: usize,
-    /// Labels that every alert from here bears when it is forwarded, and that templates may use.
+    /// Labels that templates of rules may use.
     pub external_labels: BTreeMap<String, String>,
     /// The address under which people reach the coordinator, for links.
     pub external_url: String,
+    /// Where the runbooks of our rules are, for links; empty for the pages of this coordinator.
+    pub runbook_url: String,
     /// Who is behind a channel for which no document says it.
     pub addresses: BTreeMap<Channel, Vec<String>>,
     /// Who is told when someone cannot be reached, in this order: `CHANNEL:ADDRESS`.
@@ -96,6 +98,7 @@ impl Default for AlertingConfig {
             concurrency_max: 2,
             external_labels: BTreeMap::new(),
             external_url: String::new(),
+            runbook_url: String::new(),
             addresses: BTreeMap::new(),
             fallback: Vec::new(),
             group_wait: GroupWait::default(),
@@ -122,6 +125,10 @@ impl AlertingConfig {
         if self.concurrency_max == 0 {
             return wrong("alerting.concurrency_max", "is 0");
         }
+        let url = &self.runbook_url;
+        if !(url.is_empty() || url.starts_with("https://") || url.starts_with("http://")) {
+            return wrong("alerting.runbook_url", "is no http:// or https:// address");
+        }
         for (path, length) in [
             ("alerting.interval", self.interval),
             ("alerting.acknowledged", self.acknowledged),
@@ -145,6 +152,18 @@ impl AlertingConfig {
             }
         }
         Ok(())
+    }
+
+    /// The address of a runbook of ours; none where nobody says under which one it can be read.
+    #[must_use]
+    pub fn runbook(&self, file: &str) -> Option<String> {
+        let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
+        let own = || match trimmed(&self.external_url).as_str() {
+            "" => None,
+            url => Some(format!("{url}/runbooks")),
+        };
+        let given = Some(trimmed(&self.runbook_url)).filter(|url| !url.is_empty());
+        Some(format!("{}/{file}", given.or_else(own)?))
     }
 
     /// The times of incidents.

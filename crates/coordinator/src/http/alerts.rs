@@ -1,7 +1,10 @@
 //! `rules` and `alerts`: what Prometheus' pages of these names tell.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::response::Response;
+use series::Matcher;
 use wire::proto;
 
 use super::Http;
@@ -27,14 +30,17 @@ pub(super) async fn rules(State(http): State<Http>, params: Params) -> Result<Re
     }
     let wanted = |name: &str| -> Vec<String> { params.all(name).map(str::to_owned).collect() };
     let (names, groups_wanted) = (wanted("rule_name[]"), wanted("rule_group[]"));
+    let files = wanted("file[]");
+    let selectors = params.selectors()?;
     let without_alerts = params.truth("exclude_alerts")?;
     let groups = groups(&http).await?;
+    let is_any = |of: &[String], name: &String| of.is_empty() || of.contains(name);
     reply(Notes::default(), move |json| {
         json.object(|json| {
             json.key("groups").array(|json| {
                 for view in &groups {
                     let group = &view.group;
-                    if !groups_wanted.is_empty() && !groups_wanted.contains(&group.name) {
+                    if !is_any(&groups_wanted, &group.name) || !is_any(&files, &group.source) {
                         continue;
                     }
                     let shown = |rule: &proto::Rule| {
@@ -43,14 +49,25 @@ pub(super) async fn rules(State(http): State<Http>, params: Params) -> Result<Re
                             "record" => rule.kind == "recording",
                             _ => true,
                         };
-                        of_kind && (names.is_empty() || names.contains(&rule.name))
+                        of_kind && is_any(&names, &rule.name) && passes(&selectors, &rule.labels)
                     };
+                    // As in Prometheus, a group of which nothing is left is not shown.
+                    if !group.rules.iter().any(&shown) {
+                        continue;
+                    }
                     write_group(json, view, &shown, without_alerts);
                 }
             });
         });
     })
     .await
+}
+
+/// Whether the labels that a rule gives, as its file says them, pass one of the selectors, if there are any.
+fn passes(selectors: &[Vec<Matcher>], labels: &BTreeMap<String, String>) -> bool {
+    let value = |name: &str| labels.get(name).map_or("", String::as_str);
+    let passes = |matchers: &Vec<Matcher>| matchers.iter().all(|it| it.matches(value(it.name())));
+    selectors.is_empty() || selectors.iter().any(passes)
 }
 
 fn write_group(
@@ -130,13 +147,16 @@ fn write_alert(json: &mut Json, alert: &ActiveAlert) {
     });
 }
 
-/// The alerts that are pending or fire.
+/// The alerts that are pending or fire, and those that fire by the word of an agent or of another program.
 pub(super) async fn alerts(State(http): State<Http>) -> Result<Response, Failed> {
     let groups = groups(&http).await?;
+    let others = http.office.other_alerts(&groups).await;
+    let others = others.ok_or_else(|| Failed::new(Kind::Internal, "alerting has ended"))?;
     reply(Notes::default(), move |json| {
         json.object(|json| {
             json.key("alerts").array(|json| {
-                for alert in groups.iter().flat_map(|view| &view.alerts) {
+                let seen = groups.iter().flat_map(|view| &view.alerts);
+                for alert in seen.chain(&others) {
                     if json.is_full() {
                         return;
                     }

@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use series::Timestamp;
-use series::labels::is_label_name;
 
 use super::Http;
 use super::params::time;
@@ -20,6 +19,8 @@ pub(super) const BODY_BYTES_MAX: usize = 4 << 20;
 const ALERTS_MAX: usize = 10_000;
 /// Most labels, and most annotations, of one alert.
 const PAIRS_MAX: usize = 128;
+/// Most faults that an answer names.
+const FAULTS_MAX: usize = 10;
 /// Longest name or value.
 const TEXT_MAX: usize = 16 << 10;
 /// How long an alert fires that does not say until when: Alertmanager's `resolve_timeout`.
@@ -38,24 +39,41 @@ struct Posted {
     ends_at: String,
 }
 
-/// Takes alerts in. They are durable when it answers.
+/// Takes alerts in. They are durable when it answers. As Alertmanager does, it takes those that are right and
+/// answers 400 with the faults of the others: who posts does not send them again.
 pub(super) async fn alerts(State(http): State<Http>, body: Bytes) -> Response {
     let now = http.clock.wall_millis();
-    let alerts = match read(&body, now) {
-        Ok(alerts) => alerts,
-        Err(why) => return (StatusCode::BAD_REQUEST, axum::Json(why)).into_response(),
+    let refused = |why: &str| (StatusCode::BAD_REQUEST, axum::Json(why)).into_response();
+    let (alerts, faults) = match read(&body, now) {
+        Ok(read) => read,
+        Err(why) => return refused(&why),
     };
-    match http.office.desk.outside(alerts).await {
-        Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => {
-            let why = daemon::chain(&error);
-            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(why)).into_response()
-        }
+    if let Err(error) = http.office.desk.outside(alerts).await {
+        let why = daemon::chain(&error);
+        return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(why)).into_response();
     }
+    if faults.is_empty() {
+        return StatusCode::OK.into_response();
+    }
+    http.office.count_invalid(faults.len());
+    let more = faults.len().saturating_sub(FAULTS_MAX);
+    let mut why = faults
+        .into_iter()
+        .take(FAULTS_MAX)
+        .collect::<Vec<_>>()
+        .join("; ");
+    if more > 0 {
+        why.push_str(&format!("; and {more} more"));
+    }
+    refused(&why)
 }
 
-pub(super) fn read(body: &[u8], now_millis: i64) -> Result<Vec<OutsideAlert>, String> {
-    let posted: Vec<Posted> =
+/// Alerts that can be used, and what is wrong with the others, each with its place.
+pub(super) fn read(
+    body: &[u8],
+    now_millis: i64,
+) -> Result<(Vec<OutsideAlert>, Vec<String>), String> {
+    let posted: Vec<serde_json::Value> =
         serde_json::from_slice(body).map_err(|error| format!("reading alerts: {error}"))?;
     if posted.len() > ALERTS_MAX {
         return Err(format!(
@@ -63,9 +81,15 @@ pub(super) fn read(body: &[u8], now_millis: i64) -> Result<Vec<OutsideAlert>, St
             posted.len()
         ));
     }
-    let read = posted.into_iter().enumerate();
-    read.map(|(at, posted)| one(posted, now_millis).map_err(|why| format!("alert {at}: {why}")))
-        .collect()
+    let (mut alerts, mut faults) = (Vec::with_capacity(posted.len()), Vec::new());
+    for (at, posted) in posted.into_iter().enumerate() {
+        let read = serde_json::from_value(posted).map_err(|error| error.to_string());
+        match read.and_then(|posted| one(posted, now_millis)) {
+            Ok(alert) => alerts.push(alert),
+            Err(why) => faults.push(format!("alert {at}: {why}")),
+        }
+    }
+    Ok((alerts, faults))
 }
 
 fn one(mut posted: Posted, now_millis: i64) -> Result<OutsideAlert, String> {
@@ -79,7 +103,8 @@ fn one(mut posted: Posted, now_millis: i64) -> Result<OutsideAlert, String> {
             return Err(format!("{} labels are more than {PAIRS_MAX}", pairs.len()));
         }
         for (name, value) in pairs {
-            if !is_label_name(name) {
+            // Any text is one in Prometheus 3; what cannot be shown is none.
+            if name.is_empty() || name.chars().any(char::is_control) {
                 return Err(format!("{name:?} is no name of a label"));
             }
             if name.len() > TEXT_MAX || value.len() > TEXT_MAX {
@@ -116,7 +141,8 @@ mod tests {
         let body = br#"[{"annotations":{"summary":"s"},"endsAt":"2023-11-14T22:20:00Z",
             "startsAt":"2023-11-14T22:10:00.5Z","generatorURL":"http://p/graph",
             "labels":{"alertname":"A","empty":"","severity":"page"}},{"labels":{"alertname":"B"}}]"#;
-        let read = read(body, 1_700_000_000_000).unwrap();
+        let (read, faults) = read(body, 1_700_000_000_000).unwrap();
+        assert!(faults.is_empty());
         assert_eq!(read[0].labels.len(), 2);
         assert_eq!(read[0].starts_millis, 1_699_999_800_500);
         assert_eq!(read[0].ends_millis, 1_700_000_400_000);
@@ -125,19 +151,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_alert_is_refused_with_its_place() {
-        for (body, why) in [
-            ("{", "reading alerts"),
-            (r#"[{"labels":{}}]"#, "alert 0: it has no labels"),
-            (r#"[{"labels":{"a-b":"x"}}]"#, "no name of a label"),
-            (r#"[{"labels":{"a":"x"},"endsAt":"then"}]"#, "no time"),
+    fn what_is_no_alert_is_left_out_with_its_place_and_the_others_are_taken() {
+        for (one, why) in [
+            (r#"{"labels":{}}"#, "alert 1: it has no labels"),
+            (r#"{"annotations":{}}"#, "missing field `labels`"),
+            (r#"{"labels":{"":"x"}}"#, "no name of a label"),
+            (r#"{"labels":{"a\u0007":"x"}}"#, "no name of a label"),
+            (r#"{"labels":{"a":7}}"#, "invalid type"),
+            (r#"{"labels":{"a":"x"},"endsAt":"then"}"#, "no time"),
             (
-                r#"[{"labels":{"a":"x"},"startsAt":"2023-11-14T22:20:00Z","endsAt":"2023-11-14T22:10:00Z"}]"#,
+                r#"{"labels":{"a":"x"},"startsAt":"2023-11-14T22:20:00Z","endsAt":"2023-11-14T22:10:00Z"}"#,
                 "ends before",
             ),
         ] {
-            let error = read(body.as_bytes(), 0).unwrap_err();
-            assert!(error.contains(why), "{error}");
+            let body = format!(r#"[{{"labels":{{"a":"1"}}}},{one},{{"labels":{{"a":"2"}}}}]"#);
+            let (taken, faults) = read(body.as_bytes(), 0).unwrap();
+            assert_eq!(taken.len(), 2, "{one}");
+            assert!(faults.len() == 1 && faults[0].contains(why), "{faults:?}");
         }
+        assert!(read(b"{", 0).unwrap_err().contains("reading alerts"));
+        // Names of Prometheus 3.
+        let body = r#"[{"labels":{"alertname":"A","service.name":"x","größe":"y"}}]"#;
+        let (taken, faults) = read(body.as_bytes(), 0).unwrap();
+        assert!(faults.is_empty() && taken[0].labels["service.name"] == "x");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use coordinator::Config;
@@ -26,15 +27,15 @@ use wire::proto::sync_response::Message as ToAgent;
 /// The time on the coordinator's clock: 2023-11-14T22:13:20Z.
 pub(super) const NOW_MILLIS: i64 = 1_700_000_000_000;
 
-/// A clock that stands.
+/// A clock that stands until it is moved.
 #[derive(Debug)]
 struct Standing {
-    now_millis: i64,
+    now_millis: AtomicI64,
 }
 
 impl Clock for Standing {
     fn wall_millis(&self) -> i64 {
-        self.now_millis
+        self.now_millis.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {
@@ -46,6 +47,7 @@ impl Clock for Standing {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) running: Running,
+    clock: Arc<Standing>,
     shutdown: Shutdown,
     agent: mpsc::Sender<proto::SyncRequest>,
     folder: TempDir,
@@ -98,6 +100,7 @@ impl Server {
             shutdown,
             agent,
             folder,
+            clock: _,
         } = self;
         drop(agent);
         shutdown.join(Duration::from_secs(20)).await.unwrap();
@@ -116,15 +119,24 @@ impl Server {
         config.store.retention = HumanDuration::from_secs(7 * 86_400);
         change(&mut config);
         let shutdown = Shutdown::new();
-        let clock: SharedClock = Arc::new(Standing { now_millis });
-        let running = start(config, clock, &shutdown).await.unwrap();
+        let clock = Arc::new(Standing {
+            now_millis: AtomicI64::new(now_millis),
+        });
+        let shared: SharedClock = Arc::<Standing>::clone(&clock);
+        let running = start(config, shared, &shutdown).await.unwrap();
         let agent = feed(running.grpc, now_millis).await;
         Self {
             running,
+            clock,
             shutdown,
             agent,
             folder,
         }
+    }
+
+    /// Moves its clock.
+    pub(super) fn advance(&self, millis: i64) {
+        self.clock.now_millis.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// Where it listens, as clients want it.

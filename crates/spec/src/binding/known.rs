@@ -21,7 +21,9 @@ struct Row {
 
 const DEGRADED: &str = "performance_degradation";
 const RESOURCES: &str = "resource_usage_high";
-const SERVER: &[&str] = &["node", "instance"];
+/// Where a node is, as agents say it: what explains an alert shares all of these that it has.
+const NODE: &[&str] = &["region", "cluster", "node"];
+const SERVER: &[&str] = &["region", "cluster", "node", "instance"];
 
 const fn cause(
     name: &'static str,
@@ -38,7 +40,7 @@ const fn cause(
         role: Role::Cause,
         signal: "",
         condition: RESOURCES,
-        by: &["node"],
+        by: NODE,
         trend: 0.2,
         runbook,
         query,
@@ -51,49 +53,49 @@ static CAUSES: &[Row] = &[
         Unit::Percent,
         "CpuUsageHigh",
         "the busy share of a node's processors, over five minutes",
-        r#"1 - avg by (node) (rate(node_cpu_seconds_total{mode="idle"}[5m]))"#,
+        r#"1 - avg by (region, cluster, node) (rate(node_cpu_seconds_total{mode="idle"}[5m]))"#,
     ),
     cause(
         "memory_usage",
         Unit::Percent,
         "MemoryUsageHigh",
         "the share of a node's memory that is not available",
-        "1 - sum by (node) (node_memory_MemAvailable_bytes) / sum by (node) (node_memory_MemTotal_bytes)",
+        "1 - sum by (region, cluster, node) (node_memory_MemAvailable_bytes) / sum by (region, cluster, node) (node_memory_MemTotal_bytes)",
     ),
     cause(
         "gpu_usage",
         Unit::Percent,
         "GpuUsageHigh",
         "the share of time that a GPU is busy",
-        "max by (node, gpu) (DCGM_FI_DEV_GPU_UTIL) / 100",
+        "max by (region, cluster, node, gpu) (DCGM_FI_DEV_GPU_UTIL) / 100",
     ),
     cause(
         "gpu_memory_usage",
         Unit::Percent,
         "GpuUsageHigh",
         "the share of a GPU's memory in use",
-        "max by (node, gpu) (DCGM_FI_DEV_FB_USED / (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE))",
+        "max by (region, cluster, node, gpu) (DCGM_FI_DEV_FB_USED / (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE))",
     ),
     cause(
         "gpu_temperature",
         Unit::Celsius,
         "GpuHot",
         "the temperature of a GPU",
-        "max by (node, gpu) (DCGM_FI_DEV_GPU_TEMP)",
+        "max by (region, cluster, node, gpu) (DCGM_FI_DEV_GPU_TEMP)",
     ),
     cause(
         "disk_usage",
         Unit::Percent,
         "DiskUsageHigh",
         "the full share of a file system",
-        r#"max by (node, mountpoint) (1 - node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs"} / node_filesystem_size_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs"})"#,
+        r#"max by (region, cluster, node, mountpoint) (1 - node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs"} / node_filesystem_size_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs"})"#,
     ),
     cause(
         "network_io",
         Unit::MegabytesPerSecond,
         "NetworkIoHigh",
         "what a node receives and sends over its network devices, over five minutes",
-        r#"sum by (node) (rate(node_network_receive_bytes_total{device!~"lo|veth.*|docker.*|br-.*|cali.*|cni.*|flannel.*"}[5m])) + sum by (node) (rate(node_network_transmit_bytes_total{device!~"lo|veth.*|docker.*|br-.*|cali.*|cni.*|flannel.*"}[5m]))"#,
+        r#"sum by (region, cluster, node) (rate(node_network_receive_bytes_total{device!~"lo|veth.*|docker.*|br-.*|cali.*|cni.*|flannel.*"}[5m])) + sum by (region, cluster, node) (rate(node_network_transmit_bytes_total{device!~"lo|veth.*|docker.*|br-.*|cali.*|cni.*|flannel.*"}[5m]))"#,
     ),
 ];
 

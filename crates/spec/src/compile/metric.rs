@@ -171,7 +171,7 @@ impl Compiler<'_> {
             runbook: Some(format!("docs/runbooks/{}.md", binding.runbook)),
             clear_when: None,
             clear_for: self.practices.clear_for(),
-            missing: Missing::Hold,
+            missing: Some(Missing::Hold),
             depends_on: subject.depends_on(),
             path: path.to_owned(),
         }
@@ -186,6 +186,7 @@ impl Compiler<'_> {
         rule.annotations.clear();
         rule.depends_on.clear();
         (rule.condition, rule.runbook, rule.clear_for) = (None, None, None);
+        rule.missing = None;
         self.rule(rule, at);
         let name = subject.recorded();
         self.in_force(at.1, format!("{} is kept as {name}", subject.title()));
@@ -361,7 +362,7 @@ impl Compiler<'_> {
         rule.depends_on.clear();
         rule.expr = format!("absent_over_time({}[15m])", subject.selector());
         rule.hold = Duration::from_secs(3600);
-        rule.clear_for = None;
+        (rule.clear_for, rule.missing) = (None, None);
         let summary = format!("there are no data for {}", subject.title());
         let who = match subject.binding.origin {
             Origin::Collected => "agents collect it where there is something to read it from",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Action, Missing, PlannedRule};
+use super::{Action, PlannedRule};
 use crate::duration;
 
 /// The rules as the text of a rule file. Rules of one group and one interval stand together.
@@ -64,8 +64,8 @@ fn print(text: &mut String, rule: &PlannedRule) {
     if let Some(clear) = rule.clear_for {
         line(text, 8, "clear_for", &duration::show(clear));
     }
-    if rule.action == Action::Alert && rule.missing != Missing::default() {
-        line(text, 8, "missing", rule.missing.as_str());
+    if let Some(missing) = rule.missing {
+        line(text, 8, "missing", missing.as_str());
     }
     if !rule.depends_on.is_empty() {
         let names: Vec<_> = rule.depends_on.iter().map(|name| quoted(name)).collect();

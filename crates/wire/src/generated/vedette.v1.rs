@@ -674,7 +674,8 @@ pub struct BacktestRequest {
 /// Values to try of one thing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BacktestSweep {
-    /// `threshold` or `for`.
+    /// `threshold` or `for`, of all rules; `RULE:threshold` or `RULE:for` of one. A threshold is one rule's, and moves
+    /// its `clear_when` by as much.
     #[prost(string, tag = "1")]
     pub what: ::prost::alloc::string::String,
     /// As they are written in a rule: `0.9`, `5m`.
@@ -719,6 +720,15 @@ pub struct BacktestRun {
     /// Evaluations of a rule that failed.
     #[prost(uint64, tag = "9")]
     pub failures: u64,
+    /// Evaluations of a rule of which something was not known, so that its alerts were held.
+    #[prost(uint64, tag = "10")]
+    pub held: u64,
+    /// What failed or was held, and why, as lines; each reason once.
+    #[prost(string, repeated, tag = "11")]
+    pub troubles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Transitions that are asked for and not listed, since there are too many.
+    #[prost(uint64, tag = "12")]
+    pub transitions_left_out: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetSpecificationRequest {}

@@ -1,6 +1,7 @@
 //! From an alert to people: real programs, documents of the specification, and providers that check what
 //! they get.
 
+mod backtest;
 mod crash;
 mod duty;
 mod failing;

@@ -203,3 +203,39 @@ fn what_agents_get_is_the_same_rule() {
     let once = edge_rules(&[again], &Settings::default()).unwrap();
     assert_eq!(once.files, edge.files);
 }
+
+#[test]
+fn rules_that_are_to_run_at_the_edge_and_have_no_room_there_are_refused_by_name() {
+    let group = |name: &str, rules: usize, edge: &str| {
+        let rules = (0..rules).map(|n| format!("{{alert: {name}{n}, expr: 'a > {n}'{edge}}}"));
+        let rules: Vec<String> = rules.collect();
+        format!("{{name: {name}, rules: [{}]}}", rules.join(", "))
+    };
+    let load = |groups: &[String]| {
+        let text = format!("groups: [{}]", groups.join(", "));
+        let file = RuleFile::parse("f", &text).unwrap();
+        edge_rules(&[file], &Settings::default())
+    };
+    let (large, small) = (group("Large", 999, ""), group("Small", 2, ""));
+    let edge = load(&[large.clone(), small]).unwrap();
+    assert_eq!(
+        edge.paths.len(),
+        999,
+        "those that may stay in the centre do"
+    );
+    let errors = load(&[large, group("Must", 2, ", edge: true")]).unwrap_err();
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 2);
+    assert!(
+        errors[1].contains("Must1") && errors[1].contains("room for 1000 rules"),
+        "{errors:?}"
+    );
+    let twins =
+        "{name: g, rules: [{alert: A, expr: 'a > 1', edge: true}, {alert: A, expr: 'sum(a) > 1'}]}";
+    let errors = load(&[twins.to_owned()]).unwrap_err();
+    assert!(
+        errors[0].to_string().contains("another rule g/A"),
+        "{}",
+        errors[0]
+    );
+}
