@@ -120,21 +120,26 @@ pub struct Dues {
     pub acknowledged: Option<i64>,
     /// It is over, if nothing fires until then.
     pub resolve: Option<i64>,
+    /// All of it is silenced: until then, or until that is looked at again before, nothing is said of it
+    /// whatever is due.
+    #[serde(default)]
+    pub silenced: Option<i64>,
 }
 
 impl Dues {
     /// The first of them.
     #[must_use]
     pub fn first(&self) -> Option<i64> {
-        let all = [
+        let said = [
             self.word,
             self.update,
             self.escalate,
             self.repeat,
             self.acknowledged,
-            self.resolve,
         ];
-        all.into_iter().flatten().min()
+        let said = said.into_iter().flatten().min();
+        let said = said.map(|due| due.max(self.silenced.unwrap_or(due)));
+        said.into_iter().chain(self.resolve).min()
     }
 }
 

@@ -177,6 +177,15 @@ impl Centre {
         }
     }
 
+    /// Of incidents that are silenced something may be due now.
+    fn look_again_at_silenced(&mut self) {
+        let silenced = self.incidents.values_mut();
+        for incident in silenced.filter(|it| it.dues.silenced.is_some()) {
+            incident.dues.silenced = None;
+            self.dirty.insert(Key::Incident(incident.id.clone()));
+        }
+    }
+
     /// Silences that are over go, and what they held back is looked at again.
     pub(super) fn end_silences(&mut self, now_millis: i64) {
         let over = self.silences.values().map(|(silence, _)| silence);
@@ -184,6 +193,9 @@ impl Centre {
             .filter(|silence| silence.ends_millis <= now_millis)
             .map(|silence| silence.id.clone())
             .collect();
+        if !over.is_empty() {
+            self.look_again_at_silenced();
+        }
         for id in over {
             self.silences.remove(&id);
             self.dirty.insert(Key::Silence(id.clone()));

@@ -184,7 +184,10 @@ impl Centre {
         }
         let level = self.alerts[fingerprint].level;
         if incident.is_open() {
-            self.with_incident(id, |_, incident| incident.dues.resolve = None);
+            self.with_incident(id, |_, incident| {
+                incident.dues.resolve = None;
+                incident.dues.silenced = None;
+            });
         } else {
             let why = format!("{} fires again", self.alerts[fingerprint].title());
             self.reopen(id, &why, now_millis);
@@ -236,6 +239,8 @@ impl Centre {
         self.with_incident(id, |_, incident| {
             incident.rules.insert(name);
             incident.dues.resolve = None;
+            // What joins may not be silenced.
+            incident.dues.silenced = None;
             if !first {
                 incident.note(now_millis, format!("{title} joined by {reason}"));
             }

@@ -85,31 +85,31 @@ impl Centre {
         let Some(first) = incident.dues.first() else {
             return;
         };
-        let until = self.silenced_until(&incident.id, now_millis);
-        let dues = &mut incident.dues;
-        if dues.resolve == Some(first) {
+        if incident.dues.resolve == Some(first) {
             self.resolve(incident, None, now_millis);
-        } else if let Some(until) = until {
-            // All of it is silenced: what is to be said waits for the end of that.
-            for due in [
-                &mut dues.word,
-                &mut dues.update,
-                &mut dues.escalate,
-                &mut dues.repeat,
-                &mut dues.acknowledged,
-            ] {
-                *due = due.map(|due| due.max(until));
-            }
-        } else if dues.word == Some(first) {
+            return;
+        }
+        // All of it is silenced: what is to be said waits for the end of that.
+        incident.dues.silenced = self.silenced_until(&incident.id, now_millis);
+        if incident.dues.silenced.is_none() {
+            self.speak(incident, now_millis);
+        }
+    }
+
+    /// Says the first thing that is due of an incident.
+    fn speak(&mut self, incident: &mut Incident, now_millis: i64) {
+        let dues = &mut incident.dues;
+        let first = dues.first();
+        if dues.word == first {
             self.first_word(incident, now_millis);
-        } else if dues.acknowledged == Some(first) {
+        } else if dues.acknowledged == first {
             dues.acknowledged = None;
             incident.acknowledgement = None;
             incident.standing = Standing::Open;
             incident.overdue = false;
             incident.dues.escalate = Some(now_millis);
             incident.note(now_millis, "the acknowledgement ran out".to_owned());
-        } else if dues.escalate == Some(first) {
+        } else if dues.escalate == first {
             dues.escalate = None;
             self.escalate(incident, now_millis);
         } else {
