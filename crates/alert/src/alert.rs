@@ -35,7 +35,7 @@ pub enum Held {
 pub struct Join {
     /// What was found to be the same, for people: `rule NodeDown in region eu-1`, `node a-17`.
     pub reason: String,
-    /// When, in milliseconds since the Unix epoch.
+    /// When it last did, in milliseconds since the Unix epoch.
     pub at_millis: i64,
 }
 

@@ -38,9 +38,8 @@ pub(super) struct Joints {
 }
 
 impl Joints {
-    /// What is said to be the same in an alert and others, the surest first, and whether it holds for as
-    /// long as the incident is open.
-    fn of(alert: &Alert) -> Vec<(String, bool)> {
+    /// What is said to be the same in an alert and others, the surest first.
+    fn of(alert: &Alert) -> Vec<String> {
         let mut joints = Vec::new();
         let mut rule = format!("rule {}", alert.name());
         for name in APART {
@@ -48,24 +47,24 @@ impl Joints {
                 rule.push_str(&format!(" in {name} {value}"));
             }
         }
-        joints.push((rule, true));
+        joints.push(rule);
         for name in SHARED {
             if let Some(value) = alert.labels.get(name) {
-                joints.push((format!("{name} {value}"), false));
+                joints.push(format!("{name} {value}"));
             }
         }
         if let Some(region) = alert.labels.get("region") {
-            joints.push((format!("region {region}"), false));
+            joints.push(format!("region {region}"));
         }
         joints
     }
 
     /// The incidents that an alert may join, and by what.
     fn find(&self, alert: &Alert, join_millis: i64, now_millis: i64) -> Vec<(String, String)> {
-        let joints = Self::of(alert).into_iter().filter_map(|(name, lasts)| {
+        let joints = Self::of(alert).into_iter().filter_map(|name| {
             let joint = self.by.get(&name)?;
             let near = now_millis - joint.at_millis <= join_millis;
-            (lasts || near).then(|| (joint.incident.clone(), name))
+            near.then(|| (joint.incident.clone(), name))
         });
         joints.collect()
     }
@@ -78,9 +77,9 @@ impl Joints {
         self.nodes.retain(|(id, _), _| id != from);
     }
 
-    /// Notes that an alert belongs to an incident.
-    pub(super) fn add(&mut self, alert: &Alert, incident: &str, at_millis: i64) {
-        for (name, _) in Self::of(alert) {
+    /// Notes that an alert belongs to an incident. Where another can be joined no more this one is joined.
+    pub(super) fn add(&mut self, alert: &Alert, incident: &str, join_millis: i64, at_millis: i64) {
+        for name in Self::of(alert) {
             if name.starts_with("region ") && !self.is_of_region(alert, incident) {
                 continue;
             }
@@ -88,6 +87,9 @@ impl Joints {
                 incident: incident.to_owned(),
                 at_millis,
             });
+            if at_millis - joint.at_millis > join_millis {
+                incident.clone_into(&mut joint.incident);
+            }
             if joint.incident == incident {
                 joint.at_millis = joint.at_millis.max(at_millis);
             }
@@ -195,9 +197,37 @@ impl Centre {
         if self.incidents[id].level < level {
             self.raise(id, level, now_millis);
         }
-        let alert = &self.alerts[fingerprint];
-        self.joints.add(alert, id, now_millis);
+        self.joins_at(fingerprint, id, now_millis);
         true
+    }
+
+    /// Notes when an alert joined its incident, for those that come after it.
+    fn joins_at(&mut self, fingerprint: &str, id: &str, now_millis: i64) {
+        let Some(alert) = self.alerts.get_mut(fingerprint) else {
+            return;
+        };
+        if let Some(join) = &mut alert.joined {
+            join.at_millis = now_millis;
+        }
+        let join_millis = self.routes.timing.join;
+        self.joints.add(alert, id, join_millis, now_millis);
+    }
+
+    /// An alert that has been over for so long that an incident of its own would not be opened again by it
+    /// does not belong to the open one any more: what fires now is told as new.
+    pub(super) fn leave_if_long_over(&mut self, fingerprint: &str, now_millis: i64) {
+        let Some(alert) = self.alerts.get(fingerprint).filter(|it| !it.firing) else {
+            return;
+        };
+        let reopen = self.routes.timing.reopen;
+        let long_over = alert.ends_millis.is_some_and(|at| now_millis - at > reopen);
+        let incident = alert
+            .incident
+            .as_ref()
+            .and_then(|id| self.incidents.get(id));
+        if long_over && incident.is_some_and(Incident::is_open) {
+            self.leave(fingerprint);
+        }
     }
 
     /// Opens an incident for an alert.
@@ -231,7 +261,8 @@ impl Centre {
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
         let alert = &self.alerts[fingerprint];
         let (title, name, level) = (alert.title(), alert.name().to_owned(), alert.level);
-        self.joints.add(alert, id, now_millis);
+        let join_millis = self.routes.timing.join;
+        self.joints.add(alert, id, join_millis, now_millis);
         let members = self.members.entry(id.to_owned()).or_default();
         members.insert(fingerprint.to_owned());
         let first = members.len() == 1;

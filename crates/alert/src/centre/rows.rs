@@ -203,8 +203,10 @@ impl Centre {
             }
         }
         joined.sort();
+        let join_millis = self.routes.timing.join;
         for (at, incident, fingerprint) in joined {
-            self.joints.add(&self.alerts[&fingerprint], &incident, at);
+            let alert = &self.alerts[&fingerprint];
+            self.joints.add(alert, &incident, join_millis, at);
         }
     }
 }

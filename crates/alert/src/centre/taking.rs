@@ -130,6 +130,7 @@ impl Centre {
             self.refused += 1;
             return false;
         }
+        self.leave_if_long_over(&fingerprint, now_millis);
         let mut begins = true;
         if let Some(alert) = self.alerts.get_mut(&fingerprint) {
             let before = (alert.firing, alert.level);
