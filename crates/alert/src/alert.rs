@@ -24,8 +24,12 @@ pub enum Held {
         /// The other's fingerprint.
         fingerprint: String,
     },
-    /// A person: its incident was resolved while it fired, or it was never to have one.
-    Hand,
+    /// A person: its incident was resolved while it fired.
+    Hand {
+        /// Which incident; nothing in rows of before it was kept.
+        #[serde(default)]
+        incident: String,
+    },
     /// The policy: its level is told to nobody, or incidents are not opened by themselves.
     Policy,
 }

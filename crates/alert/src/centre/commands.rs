@@ -6,7 +6,9 @@ use spec::Channel;
 use super::rows::Key;
 use super::{Centre, SILENCES_MAX};
 use crate::silence::{Condition, ConditionError, Conditions};
-use crate::{Acknowledgement, Incident, Kind, Message, Said, Silence, Standing, Target, Verdict};
+use crate::{
+    Acknowledgement, Held, Incident, Kind, Message, Said, Silence, Standing, Target, Verdict,
+};
 
 /// Something a person wants done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -299,7 +301,22 @@ impl Centre {
             });
         }
         self.reopen(&id, &format!("by {by}"), now_millis);
+        self.bring_back(&id, &format!("{by}'s hand"), now_millis);
+        self.settle_quiet(&id, now_millis);
         Ok(id)
+    }
+
+    /// What fired when an incident was resolved by hand, and fires still, belongs to it again.
+    fn bring_back(&mut self, id: &str, reason: &str, now_millis: i64) {
+        let let_go = self.alerts.values().filter(|alert| {
+            let by_hand =
+                matches!(&alert.held, Some(Held::Hand { incident }) if incident.as_str() == id);
+            alert.firing && by_hand
+        });
+        let let_go: Vec<String> = let_go.map(|alert| alert.fingerprint.clone()).collect();
+        for fingerprint in let_go {
+            self.enter(&fingerprint, id, reason, now_millis);
+        }
     }
 
     fn escalate_by_hand(

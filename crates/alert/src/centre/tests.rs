@@ -1,6 +1,7 @@
 //! From an alert to people under a virtual clock: the levels of the specification, crashes at every
 //! step, a site that is lost.
 
+mod hands;
 mod joins;
 mod silences;
 mod world;

@@ -253,7 +253,9 @@ impl Centre {
                 }
                 continue;
             }
-            alert.held = Some(crate::Held::Hand);
+            alert.held = Some(crate::Held::Hand {
+                incident: incident.to_owned(),
+            });
             self.leave(&fingerprint);
         }
     }

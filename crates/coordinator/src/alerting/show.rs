@@ -29,7 +29,7 @@ pub(super) fn alert(alert: &Alert) -> proto::Alert {
             None => String::new(),
             Some(Held::Silence { id }) => format!("silence {id}"),
             Some(Held::Parent { fingerprint }) => format!("parent {fingerprint}"),
-            Some(Held::Hand) => "hand".to_owned(),
+            Some(Held::Hand { .. }) => "hand".to_owned(),
             Some(Held::Policy) => "policy".to_owned(),
         },
         flapping: alert.flapping,

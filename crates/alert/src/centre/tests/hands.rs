@@ -1,0 +1,60 @@
+//! What people do to incidents.
+
+use super::world::{MINUTE, World, alert};
+use crate::centre::Command;
+use spec::Level;
+
+fn down(node: &str) -> crate::Transition {
+    alert("SystemDown", Level::Critical, &[("node", node)])
+}
+
+fn resolve(incident: &str) -> Command {
+    Command::Resolve {
+        incident: incident.to_owned(),
+        note: String::new(),
+    }
+}
+
+fn reopen(incident: &str) -> Command {
+    Command::Reopen {
+        incident: incident.to_owned(),
+    }
+}
+
+fn is_open(world: &World, incident: &str) -> bool {
+    world.centre.incident(incident).unwrap().is_open()
+}
+
+#[test]
+fn an_incident_that_is_reopened_holds_what_fires_still() {
+    let mut world = World::new();
+    world.fire(&[down("a"), down("b")]);
+    let id = world.only_incident();
+    world.run_until(MINUTE);
+    world.command(resolve(&id));
+    world.run_until(2 * MINUTE);
+    assert_eq!(world.centre.alerts_of(&id).count(), 0);
+    world.clear(&[down("b")]);
+    world.command(reopen(&id));
+    assert_eq!(world.centre.alerts_of(&id).count(), 1);
+    world.run_until(4 * MINUTE);
+    assert!(is_open(&world, &id), "something fires");
+    world.fire(&[down("c")]);
+    assert_eq!(world.centre.alerts_of(&id).count(), 2, "it can be joined");
+    world.clear(&[down("a"), down("c")]);
+    world.run_until(6 * MINUTE);
+    assert!(!is_open(&world, &id));
+}
+
+#[test]
+fn an_incident_that_is_reopened_though_nothing_fires_is_soon_over() {
+    let mut world = World::new();
+    world.fire(&[down("a")]);
+    let id = world.only_incident();
+    world.command(resolve(&id));
+    world.clear(&[down("a")]);
+    world.command(reopen(&id));
+    assert!(is_open(&world, &id));
+    world.run_until(2 * MINUTE);
+    assert!(!is_open(&world, &id));
+}
