@@ -368,6 +368,7 @@ impl Centre {
                 why: "it cannot be merged into itself",
             });
         }
+        self.joints.redirect(&from, &into);
         for fingerprint in self.members.get(&from).cloned().unwrap_or_default() {
             self.leave(&fingerprint);
             self.enter(&fingerprint, &into, &format!("{by}'s hand"), now_millis);
@@ -381,6 +382,7 @@ impl Centre {
             incident.merged_into = Some(into.clone());
             centre.resolve(incident, Some(said), now_millis);
         });
+        self.settle_quiet(&into, now_millis);
         Ok(into)
     }
 
@@ -425,7 +427,9 @@ impl Centre {
     fn settle_quiet(&mut self, id: &str, now_millis: i64) {
         if self.firing_of(id).next().is_none() {
             let due = now_millis + self.routes.timing.resolve;
-            self.with_incident(id, |_, incident| incident.dues.resolve = Some(due));
+            self.with_incident(id, |_, incident| {
+                incident.dues.resolve.get_or_insert(due);
+            });
         }
     }
 

@@ -70,7 +70,7 @@ impl Joints {
     }
 
     /// What joined one incident joins another.
-    fn redirect(&mut self, from: &str, into: &str) {
+    pub(super) fn redirect(&mut self, from: &str, into: &str) {
         for joint in self.by.values_mut().filter(|it| it.incident == from) {
             into.clone_into(&mut joint.incident);
         }
@@ -261,6 +261,7 @@ impl Centre {
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
         let alert = &self.alerts[fingerprint];
         let (title, name, level) = (alert.title(), alert.name().to_owned(), alert.level);
+        let firing = alert.firing;
         let join_millis = self.routes.timing.join;
         self.joints.add(alert, id, join_millis, now_millis);
         let members = self.members.entry(id.to_owned()).or_default();
@@ -269,9 +270,11 @@ impl Centre {
         let update = self.routes.timing.update;
         self.with_incident(id, |_, incident| {
             incident.rules.insert(name);
-            incident.dues.resolve = None;
-            // What joins may not be silenced.
-            incident.dues.silenced = None;
+            if firing {
+                incident.dues.resolve = None;
+                // What joins may not be silenced.
+                incident.dues.silenced = None;
+            }
             if !first {
                 incident.note(now_millis, format!("{title} joined by {reason}"));
             }
@@ -279,7 +282,7 @@ impl Centre {
                 incident.dues.update = Some(now_millis + update);
             }
         });
-        if self.incidents[id].level < level {
+        if firing && self.incidents[id].level < level {
             self.raise(id, level, now_millis);
         }
     }

@@ -1,6 +1,6 @@
 //! What people do to incidents.
 
-use super::world::{MINUTE, World, alert};
+use super::world::{MINUTE, SECOND, World, alert};
 use crate::centre::Command;
 use spec::Level;
 
@@ -57,4 +57,50 @@ fn an_incident_that_is_reopened_though_nothing_fires_is_soon_over() {
     assert!(is_open(&world, &id));
     world.run_until(2 * MINUTE);
     assert!(!is_open(&world, &id));
+}
+
+fn quiet_pair(world: &mut World) -> (String, String) {
+    let slow = |model| alert("Slow", Level::Critical, &[("model_name", model)]);
+    world.fire(&[slow("m")]);
+    world.fire(&[slow("n")]);
+    let ids: Vec<_> = world.centre.incidents().map(|it| it.id.clone()).collect();
+    world.run_until(SECOND);
+    world.clear(&[slow("m"), slow("n")]);
+    (ids[0].clone(), ids[1].clone())
+}
+
+#[test]
+fn two_quiet_incidents_that_are_merged_are_over() {
+    let mut world = World::new();
+    let (from, into) = quiet_pair(&mut world);
+    world.run_until(10 * SECOND);
+    world.command(Command::Merge {
+        from,
+        into: into.clone(),
+    });
+    world.run_until(2 * MINUTE);
+    assert!(!is_open(&world, &into));
+}
+
+#[test]
+fn what_belonged_to_a_merged_incident_belongs_to_the_other() {
+    let mut world = World::new();
+    let slow = |node| {
+        alert(
+            "Slow",
+            Level::Critical,
+            &[("model_name", "m"), ("node", node)],
+        )
+    };
+    world.fire(&[alert("Slow", Level::Critical, &[("model_name", "n")])]);
+    let into = world.only_incident();
+    world.fire(&[slow("a")]);
+    let from = world.centre.incidents().last().unwrap().id.clone();
+    assert_ne!(from, into);
+    world.command(Command::Merge {
+        from,
+        into: into.clone(),
+    });
+    world.fire(&[slow("b")]);
+    assert_eq!(world.centre.alerts_of(&into).count(), 3);
 }
