@@ -190,7 +190,9 @@ impl Centre {
             return false;
         };
         let rung = rungs[next].clone();
-        incident.dues.escalate = Some(now_millis + millis(rung.timeout));
+        // Someone sees to it: whoever asked for this rung by hand asks for the next too.
+        let acknowledged = incident.standing == Standing::Acknowledged;
+        incident.dues.escalate = (!acknowledged).then(|| now_millis + millis(rung.timeout));
         incident.note(
             now_millis,
             format!("escalated to {} ({})", rung.name, rung.notify.join(", ")),

@@ -1,6 +1,7 @@
 //! What people do to incidents.
 
 use super::world::{MINUTE, SECOND, World, alert};
+use super::{sent, words};
 use crate::centre::Command;
 use spec::Level;
 
@@ -103,4 +104,31 @@ fn what_belonged_to_a_merged_incident_belongs_to_the_other() {
     });
     world.fire(&[slow("b")]);
     assert_eq!(world.centre.alerts_of(&into).count(), 3);
+}
+
+#[test]
+fn what_is_acknowledged_and_escalated_by_hand_does_not_climb_on() {
+    let mut world = World::new();
+    world.fire(&[down("a")]);
+    let id = world.only_incident();
+    world.command(Command::Acknowledge {
+        incident: id.clone(),
+        for_millis: Some(100 * MINUTE),
+        note: String::new(),
+    });
+    world.run_until(MINUTE);
+    world.command(Command::Escalate {
+        incident: id.clone(),
+    });
+    world.run_until(99 * MINUTE);
+    assert_eq!(
+        words(&world).split_off(6),
+        [sent(MINUTE, "escalate level_2", "phone +4930200")]
+    );
+    world.run_until(100 * MINUTE);
+    let last = words(&world).pop();
+    assert_eq!(
+        last,
+        Some(sent(100 * MINUTE, "escalate level_3", "phone +4930300"))
+    );
 }
