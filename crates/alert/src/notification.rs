@@ -207,4 +207,14 @@ pub struct Notification {
     pub queued_millis: i64,
     /// When it is to be tried next, in milliseconds since the Unix epoch.
     pub next_millis: i64,
+    /// Incidents of which this is a word that someone has to know, for a digest; at most
+    /// [`Notification::STANDS_FOR_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands_for: Vec<String>,
+}
+
+impl Notification {
+    /// Most incidents that a digest stands for: that many at a time mean that something else is wrong, and
+    /// the digest is told another way for the first of them all the same.
+    pub const STANDS_FOR_MAX: usize = 1000;
 }

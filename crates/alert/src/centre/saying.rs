@@ -49,6 +49,9 @@ struct Digest {
     total: usize,
     /// A line for each, at most [`DIGEST_MAX`].
     lines: Vec<AlertLine>,
+    /// Incidents of which someone has to know by it.
+    #[serde(default)]
+    stands_for: Vec<String>,
 }
 
 /// The pairs that all of some maps have.
@@ -205,6 +208,7 @@ impl Centre {
                 attempts: 0,
                 queued_millis: now,
                 next_millis: now,
+                stands_for: Vec::new(),
             },
         );
     }
@@ -244,12 +248,18 @@ impl Centre {
             level: message.level,
             total: 0,
             lines: Vec::new(),
+            stands_for: Vec::new(),
         });
         digest.due_millis = digest.due_millis.min(due_millis);
         digest.level = digest.level.max(message.level);
         digest.total += 1;
         if digest.lines.len() < DIGEST_MAX {
             digest.lines.push(digest_line(message));
+        }
+        let known = digest.stands_for.contains(&message.incident);
+        let room = digest.stands_for.len() < Notification::STANDS_FOR_MAX;
+        if must_be_known(&message.kind) && room && !known {
+            digest.stands_for.push(message.incident.clone());
         }
     }
 
@@ -287,7 +297,10 @@ impl Centre {
                 suppressed_total: 0,
                 sample_millis: None,
             };
-            self.queue(id, target, message, now_millis);
+            self.queue(id.clone(), target, message, now_millis);
+            if let Some(notification) = self.notifications.get_mut(&id) {
+                notification.stands_for = digest.stands_for;
+            }
         }
     }
 
@@ -297,6 +310,11 @@ impl Centre {
         self.dirty.insert(Key::Counters);
         format!("{}{what}-{}", self.prefix, self.counters.others)
     }
+}
+
+/// Whether someone has to know what such a word says, rather than might like to.
+pub(super) fn must_be_known(kind: &Kind) -> bool {
+    matches!(kind, Kind::Trigger | Kind::Escalate { .. } | Kind::Remind)
 }
 
 /// What a word says, as one line of a digest.

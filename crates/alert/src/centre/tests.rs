@@ -4,6 +4,7 @@
 mod hands;
 mod joins;
 mod silences;
+mod ways;
 mod world;
 
 use crate::centre::{Centre, Command};

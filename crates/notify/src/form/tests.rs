@@ -24,6 +24,7 @@ fn notification(id: &str, kind: Kind) -> Notification {
         attempts: 0,
         queued_millis: 0,
         next_millis: 0,
+        stands_for: Vec::new(),
     }
 }
 
