@@ -169,7 +169,7 @@ impl Centre {
         let mut joined: Vec<(i64, String, String)> = Vec::new();
         for alert in self.alerts.values() {
             let fingerprint = alert.fingerprint.clone();
-            if let Some(expires) = alert.expires_millis {
+            if let Some(expires) = alert.outside_until() {
                 self.waits
                     .insert((expires, Wait::Expire, fingerprint.clone()));
             }

@@ -30,7 +30,7 @@ impl Centre {
             if transition.to == State::Firing {
                 firing.push(Alert::of(transition));
             } else if transition.from == State::Firing {
-                over.push(fingerprint(&transition.labels));
+                over.push((fingerprint(&transition.labels), transition.rule));
             }
         }
         self.take_alerts(firing, over, now_millis);
@@ -43,7 +43,7 @@ impl Centre {
         for said in alerts {
             let fingerprint = fingerprint(&said.labels);
             if said.ends_millis <= now_millis {
-                over.push(fingerprint);
+                over.push((fingerprint, String::new()));
                 continue;
             }
             let severity = said.labels.get("severity").map_or("", String::as_str);
@@ -64,35 +64,37 @@ impl Centre {
                 held: None,
                 fires: vec![now_millis],
                 flapping: false,
+                also: Vec::new(),
             });
         }
         self.take_alerts(firing, over, now_millis);
     }
 
-    /// Makes of the rules' alerts exactly these, and those that `holds` says: after a restart, or when the
-    /// rules have changed.
+    /// Makes of the rules' alerts exactly these, and those that `holds` says to fire by a rule: after a
+    /// restart, or when the rules have changed.
     pub fn settle(
         &mut self,
         firing: Vec<Transition>,
-        holds: &dyn Fn(&Alert) -> bool,
+        holds: &dyn Fn(&Alert, &str) -> bool,
         now_millis: i64,
     ) {
         let firing: Vec<Alert> = firing.into_iter().map(Alert::of).collect();
-        let known: std::collections::BTreeSet<&str> = firing
+        let known: std::collections::BTreeSet<(&str, &str)> = firing
             .iter()
-            .map(|alert| alert.fingerprint.as_str())
+            .map(|alert| (alert.fingerprint.as_str(), alert.rule.as_str()))
             .collect();
-        let over = self
-            .alerts
-            .values()
-            .filter(|alert| alert.firing && !alert.rule.is_empty())
-            .filter(|alert| !known.contains(alert.fingerprint.as_str()) && !holds(alert))
-            .map(|alert| alert.fingerprint.clone())
-            .collect();
+        let mut over = Vec::new();
+        for alert in self.alerts.values().filter(|alert| alert.firing) {
+            let mut gone = alert.rules().filter(|rule| {
+                !rule.is_empty() && !known.contains(&(alert.fingerprint.as_str(), *rule))
+            });
+            let gone = gone.by_ref().filter(|rule| !holds(alert, rule));
+            over.extend(gone.map(|rule| (alert.fingerprint.clone(), rule.to_owned())));
+        }
         self.take_alerts(firing, over, now_millis);
     }
 
-    fn take_alerts(&mut self, firing: Vec<Alert>, over: Vec<String>, now_millis: i64) {
+    fn take_alerts(&mut self, firing: Vec<Alert>, over: Vec<(String, String)>, now_millis: i64) {
         let mut begun = Vec::new();
         for alert in firing {
             let fingerprint = alert.fingerprint.clone();
@@ -113,13 +115,14 @@ impl Centre {
         for fingerprint in &begun {
             self.place(fingerprint, now_millis);
         }
-        for fingerprint in over {
-            self.is_over(&fingerprint, now_millis);
+        for (fingerprint, rule) in over {
+            self.is_over(&fingerprint, &rule, now_millis);
         }
         self.tick(now_millis);
     }
 
-    /// Notes an alert that fires. `true` when it did not before.
+    /// Notes an alert that fires. `true` when it is to be found a place: it did not fire before, or was not
+    /// bad enough for one.
     fn fires(&mut self, said: Alert, now_millis: i64) -> bool {
         let fingerprint = said.fingerprint.clone();
         if let Some(expires) = said.expires_millis {
@@ -131,12 +134,18 @@ impl Centre {
             return false;
         }
         self.leave_if_long_over(&fingerprint, now_millis);
-        let mut begins = true;
+        let (mut begins, mut worse) = (true, false);
         if let Some(alert) = self.alerts.get_mut(&fingerprint) {
-            let before = (alert.firing, alert.level);
+            let seen = |alert: &Alert| {
+                let rules = alert.also.iter().map(|also| also.rule.clone());
+                (alert.firing, alert.level, rules.collect::<Vec<_>>())
+            };
+            let before = seen(alert);
+            worse = alert.held == Some(Held::Policy);
             begins = alert.renew(said);
+            worse &= alert.level > before.1;
             // Said again with nothing new: not worth a row, but for the time it is good for.
-            if (alert.firing, alert.level) != before || alert.expires_millis.is_some() {
+            if seen(alert) != before || alert.outside_until().is_some() {
                 self.dirty.insert(Key::Alert(fingerprint.clone()));
             }
         } else {
@@ -145,7 +154,7 @@ impl Centre {
         let level = self.alerts[&fingerprint].level;
         if !begins {
             self.worsens(&fingerprint, level, now_millis);
-            return false;
+            return worse;
         }
         self.dirty.insert(Key::Alert(fingerprint.clone()));
         self.watch_flapping(&fingerprint, now_millis);
@@ -183,12 +192,16 @@ impl Centre {
         }
     }
 
-    /// Notes that an alert is over.
-    pub(super) fn is_over(&mut self, fingerprint: &str, now_millis: i64) {
+    /// Notes that an alert is over by one rule.
+    pub(super) fn is_over(&mut self, fingerprint: &str, rule: &str, now_millis: i64) {
         let Some(alert) = self.alerts.get_mut(fingerprint) else {
             return;
         };
         if !alert.firing {
+            return;
+        }
+        if !alert.is_over_by(rule) {
+            self.dirty.insert(Key::Alert(fingerprint.to_owned()));
             return;
         }
         alert.firing = false;

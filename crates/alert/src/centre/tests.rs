@@ -3,6 +3,7 @@
 
 mod hands;
 mod joins;
+mod rules;
 mod silences;
 mod ways;
 mod world;

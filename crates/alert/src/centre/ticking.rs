@@ -5,7 +5,7 @@ use spec::Escalation;
 use super::rows::Key;
 use super::saying::{Reader, millis};
 use super::{Centre, Wait};
-use crate::{Incident, Kind, Standing, Target};
+use crate::{Alert, Incident, Kind, Standing, Target};
 
 impl Centre {
     /// Does what has become due. What was due earlier is done first; each word bears the time at which it
@@ -57,12 +57,9 @@ impl Centre {
 
     /// An alert of another program that was not said again.
     fn expire(&mut self, fingerprint: &str, now_millis: i64) {
-        let expires = self
-            .alerts
-            .get(fingerprint)
-            .and_then(|alert| alert.expires_millis);
+        let expires = self.alerts.get(fingerprint).and_then(Alert::outside_until);
         if expires.is_some_and(|at| at <= now_millis) {
-            self.is_over(fingerprint, now_millis);
+            self.is_over(fingerprint, "", now_millis);
         }
     }
 

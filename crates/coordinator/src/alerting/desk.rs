@@ -60,14 +60,20 @@ pub enum DeskError {
     Routes(#[from] alert::ConditionError),
 }
 
-/// Says which alerts stay, whatever rules of the centre find.
-pub(super) type Holds = Box<dyn Fn(&alert::Alert) -> bool + Send>;
+/// Says which alerts stay by which of their rules, whatever rules of the centre find.
+pub(super) type Holds = Box<dyn Fn(&alert::Alert, &str) -> bool + Send>;
+/// Finds at the desk itself what there is to take, and the rows that go with it: nothing comes between.
+type Find = Box<dyn FnOnce(&Centre) -> (Vec<Transition>, Vec<Change>) + Send>;
 
 /// What someone wants of the desk.
 enum Order {
     Take {
         transitions: Vec<Transition>,
         rows: Vec<Change>,
+        done: oneshot::Sender<Result<(), DeskError>>,
+    },
+    Find {
+        find: Find,
         done: oneshot::Sender<Result<(), DeskError>>,
     },
     Settle {
@@ -194,6 +200,19 @@ impl Desk {
             done,
         })
         .await
+    }
+
+    /// Takes what `find` finds when it is its turn, and the rows with it: all is durable when it returns.
+    /// What several find in this way is found one after another, each with what came of those before.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub(super) async fn take_found(
+        &self,
+        find: impl FnOnce(&Centre) -> (Vec<Transition>, Vec<Change>) + Send + 'static,
+    ) -> Result<(), DeskError> {
+        let find = Box::new(find);
+        self.order(|done| Order::Find { find, done }).await
     }
 
     /// Makes of the rules' alerts exactly these, and those that `holds` says.
@@ -417,6 +436,13 @@ impl Work {
                 done,
             } => {
                 self.centre.take(transitions, now);
+                (rows, done)
+            }
+            Order::Find { find, done } => {
+                let (transitions, rows) = find(&self.centre);
+                if !transitions.is_empty() {
+                    self.centre.take(transitions, now);
+                }
                 (rows, done)
             }
             Order::Settle {
