@@ -233,7 +233,10 @@ impl Alert {
 
     /// Lets the rule that finds it worst have the word.
     fn give_the_word(&mut self) {
-        if let Some(worst) = self.worst_also().filter(|at| self.also[*at].level > self.level) {
+        if let Some(worst) = self
+            .worst_also()
+            .filter(|at| self.also[*at].level > self.level)
+        {
             let also = self.also.remove(worst);
             let before = self.put(also);
             self.also.push(before);

@@ -192,6 +192,10 @@ pub struct Incident {
     pub lines: Vec<AlertLine>,
     /// How many alerts it held when it was resolved.
     pub alerts_total: usize,
+    /// How many of its alerts were over for so long that they are only counted. One that fired again since
+    /// counts twice.
+    #[serde(default)]
+    pub let_go: usize,
 }
 
 impl Incident {
@@ -221,6 +225,7 @@ impl Incident {
             timeline: Vec::new(),
             lines: Vec::new(),
             alerts_total: 0,
+            let_go: 0,
         }
     }
 

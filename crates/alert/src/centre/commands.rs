@@ -369,10 +369,12 @@ impl Centre {
             });
         }
         self.joints.redirect(&from, &into);
-        for fingerprint in self.members.get(&from).cloned().unwrap_or_default() {
+        for fingerprint in self.members_of(&from) {
             self.leave(&fingerprint);
             self.enter(&fingerprint, &into, &format!("{by}'s hand"), now_millis);
         }
+        let let_go = self.incidents.get(&from).map_or(0, |it| it.let_go);
+        self.with_incident(&into, |_, incident| incident.let_go += let_go);
         let said = Said {
             by: by.to_owned(),
             at_millis: now_millis,
@@ -394,9 +396,8 @@ impl Centre {
         now_millis: i64,
     ) -> Result<String, CommandError> {
         self.known_open(id)?;
-        let members = self.members.get(id);
         for fingerprint in fingerprints {
-            if !members.is_some_and(|members| members.contains(fingerprint)) {
+            if !self.is_of(fingerprint, id) {
                 return Err(CommandError::Unknown {
                     what: "alert of that incident",
                     id: fingerprint.clone(),

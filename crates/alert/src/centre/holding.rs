@@ -155,14 +155,11 @@ impl Centre {
 
     /// How many alerts are held back because of those of an incident.
     pub(super) fn explained_by(&self, incident: &str) -> usize {
-        let Some(members) = self.members.get(incident) else {
-            return 0;
-        };
         if self.inhibitors.is_empty() {
             return 0;
         }
         let explained = self.alerts.values().filter(|alert| {
-            matches!(&alert.held, Some(Held::Parent { fingerprint }) if members.contains(fingerprint))
+            matches!(&alert.held, Some(Held::Parent { fingerprint }) if self.is_of(fingerprint, incident))
         });
         explained.count()
     }

@@ -160,7 +160,7 @@ impl Centre {
             return;
         }
         self.joints.redirect(other, into);
-        for fingerprint in self.members.remove(other).unwrap_or_default() {
+        for fingerprint in self.members_of(other) {
             let joined = self
                 .alerts
                 .get_mut(&fingerprint)
@@ -168,7 +168,10 @@ impl Centre {
             let reason = joined.map_or_else(String::new, |join| join.reason);
             self.enter(&fingerprint, into, &reason, now_millis);
         }
-        self.incidents.remove(other);
+        self.members.remove(other);
+        let gone = self.incidents.remove(other);
+        let let_go = gone.map_or(0, |incident| incident.let_go);
+        self.with_incident(into, |_, incident| incident.let_go += let_go);
         self.dirty.insert(Key::Incident(other.to_owned()));
     }
 
@@ -225,8 +228,10 @@ impl Centre {
             .incident
             .as_ref()
             .and_then(|id| self.incidents.get(id));
-        if long_over && incident.is_some_and(Incident::is_open) {
+        let open = incident.filter(|it| long_over && it.is_open());
+        if let Some(id) = open.map(|it| it.id.clone()) {
             self.leave(fingerprint);
+            self.with_incident(&id, |_, incident| incident.let_go += 1);
         }
     }
 
@@ -265,7 +270,7 @@ impl Centre {
         let join_millis = self.routes.timing.join;
         self.joints.add(alert, id, join_millis, now_millis);
         let members = self.members.entry(id.to_owned()).or_default();
-        members.insert(fingerprint.to_owned());
+        members.add(alert);
         let first = members.len() == 1;
         let update = self.routes.timing.update;
         self.with_incident(id, |_, incident| {
@@ -287,6 +292,12 @@ impl Centre {
         }
     }
 
+    /// Whether an alert belongs to an incident.
+    pub(super) fn is_of(&self, fingerprint: &str, incident: &str) -> bool {
+        let alert = self.alerts.get(fingerprint);
+        alert.is_some_and(|alert| alert.incident.as_deref() == Some(incident))
+    }
+
     /// Takes an alert out of its incident.
     pub(super) fn leave(&mut self, fingerprint: &str) {
         let Some(alert) = self.alerts.get_mut(fingerprint) else {
@@ -297,7 +308,7 @@ impl Centre {
             .take()
             .and_then(|id| self.members.get_mut(&id))
         {
-            members.remove(fingerprint);
+            members.remove(alert);
         }
         alert.joined = None;
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
@@ -356,7 +367,9 @@ impl Centre {
             self.drop_history(&incident);
         }
         self.dirty.insert(Key::Incident(id.to_owned()));
-        for fingerprint in self.members.remove(id).unwrap_or_default() {
+        let members = self.members_of(id);
+        self.members.remove(id);
+        for fingerprint in members {
             if let Some(alert) = self.alerts.get_mut(&fingerprint) {
                 alert.incident = None;
                 self.dirty.insert(Key::Alert(fingerprint));

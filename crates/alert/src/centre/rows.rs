@@ -192,7 +192,7 @@ impl Centre {
             }
             let Some(id) = &alert.incident else { continue };
             let members = self.members.entry(id.clone()).or_default();
-            members.insert(fingerprint.clone());
+            members.add(alert);
             let incident = self.incidents.get(id);
             if let Some(resolved) = incident.and_then(|it| it.resolved_millis) {
                 let until = resolved + self.routes.timing.reopen;

@@ -98,7 +98,7 @@ impl Centre {
             opened_millis: incident.opened_millis,
             reopened: incident.reopened,
             at_millis: now_millis,
-            alerts_total: alerts.len(),
+            alerts_total: alerts.len() + incident.let_go,
             sample_millis: alerts.iter().filter_map(|alert| alert.sample_millis).max(),
             group_labels: group_labels
                 .map(|(name, value)| (name.clone(), value.clone()))

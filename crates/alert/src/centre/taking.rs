@@ -8,6 +8,11 @@ use super::rows::Key;
 use super::{ALERTS_MAX, Centre, Wait};
 use crate::{Alert, Held, State, Transition, fingerprint};
 
+/// The alert that alerts are refused.
+const REFUSED: &str = "AlertsRefused";
+/// How long it fires after the last one that was.
+const REFUSED_MILLIS: i64 = 600_000;
+
 /// An alert as another program says it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutsideAlert {
@@ -94,8 +99,26 @@ impl Centre {
         self.take_alerts(firing, over, now_millis);
     }
 
+    /// That alerts are refused is an alert itself, for which there is always room.
+    fn tell_refused(&mut self, now_millis: i64) {
+        let labels = [("alertname", REFUSED), ("severity", "critical")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let summary = format!("alerts are refused: {ALERTS_MAX} are known, and more begin to fire");
+        let said = OutsideAlert {
+            labels: labels.into(),
+            annotations: BTreeMap::from([("summary".to_owned(), summary)]),
+            starts_millis: now_millis,
+            ends_millis: now_millis + REFUSED_MILLIS,
+        };
+        self.take_outside(vec![said], now_millis);
+    }
+
     fn take_alerts(&mut self, firing: Vec<Alert>, over: Vec<(String, String)>, now_millis: i64) {
+        let refused = self.refused;
         let mut begun = Vec::new();
+        if self.alerts.len() + firing.len() > ALERTS_MAX {
+            self.make_room(firing.len());
+        }
         for alert in firing {
             let fingerprint = alert.fingerprint.clone();
             if self.fires(alert, now_millis) {
@@ -118,6 +141,9 @@ impl Centre {
         for (fingerprint, rule) in over {
             self.is_over(&fingerprint, &rule, now_millis);
         }
+        if self.refused > refused {
+            self.tell_refused(now_millis);
+        }
         self.tick(now_millis);
     }
 
@@ -125,11 +151,9 @@ impl Centre {
     /// bad enough for one.
     fn fires(&mut self, said: Alert, now_millis: i64) -> bool {
         let fingerprint = said.fingerprint.clone();
-        if let Some(expires) = said.expires_millis {
-            self.wait(expires, Wait::Expire, &fingerprint);
-        }
         let known = self.alerts.contains_key(&fingerprint);
-        if !known && self.alerts.len() >= ALERTS_MAX {
+        let most = ALERTS_MAX + usize::from(said.name() == REFUSED);
+        if !known && self.alerts.len() >= most {
             self.refused += 1;
             return false;
         }
@@ -142,7 +166,20 @@ impl Centre {
             };
             let before = seen(alert);
             worse = alert.held == Some(Held::Policy);
+            let incident = alert.incident.as_ref();
+            let mut members = incident.and_then(|id| self.members.get_mut(id));
+            if let Some(members) = &mut members {
+                members.remove(alert);
+            }
+            let waited = alert.outside_until();
             begins = alert.renew(said);
+            if let Some(members) = members {
+                members.add(alert);
+            }
+            if let Some(at) = waited {
+                let wait = (at, Wait::Expire, fingerprint.clone());
+                self.waits.remove(&wait);
+            }
             worse &= alert.level > before.1;
             // Said again with nothing new: not worth a row, but for the time it is good for.
             if seen(alert) != before || alert.outside_until().is_some() {
@@ -150,6 +187,9 @@ impl Centre {
             }
         } else {
             self.alerts.insert(fingerprint.clone(), said);
+        }
+        if let Some(expires) = self.alerts[&fingerprint].outside_until() {
+            self.wait(expires, Wait::Expire, &fingerprint);
         }
         let level = self.alerts[&fingerprint].level;
         if !begins {
@@ -204,9 +244,17 @@ impl Centre {
             self.dirty.insert(Key::Alert(fingerprint.to_owned()));
             return;
         }
+        let incident = alert.incident.as_ref();
+        let mut members = incident.and_then(|id| self.members.get_mut(id));
+        if let Some(members) = &mut members {
+            members.remove(alert);
+        }
         alert.firing = false;
         alert.ends_millis = Some(now_millis);
         alert.expires_millis = None;
+        if let Some(members) = members {
+            members.add(alert);
+        }
         let (incident, flapping) = (alert.incident.clone(), alert.flapping);
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
         let alert = &self.alerts[fingerprint];
@@ -228,6 +276,7 @@ impl Centre {
             self.wait(until, Wait::Forget, fingerprint);
             return;
         }
+        self.bound_over(&id);
         if self.firing_of(&id).next().is_none() {
             let timing = &self.routes.timing;
             let wait = if flapping {
@@ -303,8 +352,9 @@ impl Centre {
     pub(super) fn forget(&mut self, fingerprint: &str) {
         if let Some(alert) = self.alerts.remove(fingerprint) {
             self.dirty.insert(Key::Alert(fingerprint.to_owned()));
-            if let Some(members) = alert.incident.and_then(|id| self.members.get_mut(&id)) {
-                members.remove(fingerprint);
+            let incident = alert.incident.as_ref();
+            if let Some(members) = incident.and_then(|id| self.members.get_mut(id)) {
+                members.remove(&alert);
             }
         }
     }

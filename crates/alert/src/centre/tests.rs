@@ -3,6 +3,7 @@
 
 mod hands;
 mod joins;
+mod limits;
 mod rules;
 mod silences;
 mod ways;

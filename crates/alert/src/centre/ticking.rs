@@ -240,7 +240,7 @@ impl Centre {
     /// Lets go of the alerts of an incident that is over.
     fn let_go(&mut self, incident: &str, by_hand: bool, now_millis: i64) {
         let forget = now_millis + self.routes.timing.reopen;
-        for fingerprint in self.members.get(incident).cloned().unwrap_or_default() {
+        for fingerprint in self.members_of(incident) {
             let Some(alert) = self.alerts.get_mut(&fingerprint) else {
                 continue;
             };

@@ -264,12 +264,7 @@ impl Edge {
     }
 
     /// Takes note of what an agent found; none when its rule is not in force any more.
-    pub(super) fn found(
-        &self,
-        agent: &str,
-        found: &Found,
-        now_millis: i64,
-    ) -> Option<Vec<Change>> {
+    pub(super) fn found(&self, agent: &str, found: &Found, now_millis: i64) -> Option<Vec<Change>> {
         let at_millis = found.agent_millis;
         let found = &found.transition;
         if !self.in_force.borrow().paths.contains(&found.rule) {

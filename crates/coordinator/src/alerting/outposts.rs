@@ -85,11 +85,7 @@ fn end_of(alert: &Alert, rule: &str, now_millis: i64) -> Transition {
 }
 
 /// The ends of those alerts of rules that fire.
-fn ends(
-    centre: &Centre,
-    over: impl Fn(&Alert, &str) -> bool,
-    now_millis: i64,
-) -> Vec<Transition> {
+fn ends(centre: &Centre, over: impl Fn(&Alert, &str) -> bool, now_millis: i64) -> Vec<Transition> {
     let mut ends = Vec::new();
     for alert in centre.alerts() {
         let rules = alert.rules().filter(|rule| !rule.is_empty());

@@ -75,7 +75,12 @@ fn the_agent_has_the_word_from_when_it_runs_a_rule() {
     assert!(edge.holds(&Alert::of(fires), "g/A"));
     // The same again changes nothing.
     let again = run(&["A"], 40);
-    let taken = edge.run("n1", &again, vec![said(found("A", State::Firing, 20, 20))], 40);
+    let taken = edge.run(
+        "n1",
+        &again,
+        vec![said(found("A", State::Firing, 20, 20))],
+        40,
+    );
     assert!(taken.firing.is_empty() && taken.over.is_empty() && taken.left.is_empty());
     assert!(centre("A", 9) && !centre("A", 10));
     assert_eq!(edge.current(), 0);
