@@ -73,7 +73,8 @@ pub struct Timing {
     /// How long a notification is tried when there is no other way.
     pub lifetime: i64,
     /// Most notifications to one target within [`Timing::rate_window`]; the rest become one digest.
-    /// Escalations and critical incidents do not count and are not held up.
+    /// Escalations and critical incidents are not held up, nor is what goes to programs: web hooks, an
+    /// Alertmanager, and to PagerDuty that something is seen to or over.
     pub rate_max: usize,
     /// The time that [`Timing::rate_max`] is for.
     pub rate_window: i64,

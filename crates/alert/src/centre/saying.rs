@@ -221,16 +221,19 @@ impl Centre {
 
     /// Until when a word is held to go out with others; none when it goes by itself.
     fn held_together(&self, message: &Message, target: &Target, now_millis: i64) -> Option<i64> {
-        let digests = matches!(target.channel, Channel::Email | Channel::Slack);
-        if !digests
-            || message.level == Level::Critical
+        if message.level == Level::Critical
             || matches!(message.kind, Kind::Escalate { .. } | Kind::Test)
         {
             return None;
         }
         let timing = &self.routes.timing;
-        if let Some(hold) = self.routes.digests.get(&message.level) {
+        // Nobody wants to be called up for what can wait, nor has to read what programs are told.
+        let written = matches!(target.channel, Channel::Email | Channel::Slack);
+        if let Some(hold) = self.routes.digests.get(&message.level).filter(|_| written) {
             return Some(now_millis + hold);
+        }
+        if is_for_a_program(message, target) {
+            return None;
         }
         if !self.routes.spare_readers {
             return None;
@@ -315,6 +318,16 @@ impl Centre {
 /// Whether someone has to know what such a word says, rather than might like to.
 pub(super) fn must_be_known(kind: &Kind) -> bool {
     matches!(kind, Kind::Trigger | Kind::Escalate { .. } | Kind::Remind)
+}
+
+/// Whether a word is for a program, which is not tired by many and is misled by one that is left out.
+/// PagerDuty calls people, but for what is seen to or over.
+fn is_for_a_program(message: &Message, target: &Target) -> bool {
+    match target.channel {
+        Channel::Webhook | Channel::Alertmanager => true,
+        Channel::Pagerduty => matches!(message.kind, Kind::Acknowledge { .. } | Kind::Resolve),
+        Channel::Phone | Channel::Sms | Channel::Slack | Channel::Email => false,
+    }
 }
 
 /// What a word says, as one line of a digest.

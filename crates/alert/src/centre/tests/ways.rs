@@ -29,6 +29,35 @@ fn a_first_word_in_a_digest_that_is_refused_goes_another_way() {
 }
 
 #[test]
+fn nobody_is_called_more_often_than_they_are_to_be() {
+    use spec::Channel;
+    let mut routes = routes();
+    routes.timing.rate_max = 2;
+    let high = routes.policy.levels.get_mut(&Level::High).unwrap();
+    high.channels = vec![Channel::Phone, Channel::Pagerduty, Channel::Webhook];
+    let hooks = vec!["hook".to_owned()];
+    routes.policy.addresses.insert(Channel::Webhook, hooks);
+    let mut world = World::with(routes);
+    let slow = |n: usize| alert("Slow", Level::High, &[("model_name", &format!("m{n}"))]);
+    let all: Vec<_> = (0..5).map(slow).collect();
+    world.fire(&all);
+    world.run_until(MINUTE);
+    let count = |world: &World, kind: &str, to: &str| {
+        let words = words(world).into_iter();
+        words.filter(|it| it.1 == kind && it.2 == to).count()
+    };
+    assert_eq!(count(&world, "trigger", "phone +4930100"), 2);
+    let pagerduty = "pagerduty ml-monitoring-service";
+    assert_eq!(count(&world, "trigger", pagerduty), 2);
+    assert_eq!(count(&world, "trigger", "webhook hook"), 5);
+    world.clear(&all);
+    world.run_until(3 * MINUTE);
+    assert_eq!(count(&world, "resolve", pagerduty), 5);
+    world.run_until(11 * MINUTE);
+    assert_eq!(count(&world, "digest 3", "phone +4930100"), 1);
+}
+
+#[test]
 fn a_digest_of_what_is_only_nice_to_know_takes_no_other_way() {
     let mut routes = routes();
     routes.digests.insert(Level::Medium, MINUTE);
