@@ -111,11 +111,16 @@ impl Centre {
     /// Lets the rows of the notifications of an incident go.
     pub(super) fn drop_history(&mut self, incident: &Incident) {
         for word in 1..=incident.words {
-            self.finished.push(Change {
-                key: key(HISTORY, &format!("{}/{word}", incident.id)),
-                value: None,
-            });
+            self.drop_history_of(&format!("{}/{word}", incident.id));
         }
+    }
+
+    /// Lets the row of a notification go.
+    pub(super) fn drop_history_of(&mut self, id: &str) {
+        self.finished.push(Change {
+            key: key(HISTORY, id),
+            value: None,
+        });
     }
 
     /// Takes the rows of another life. Give all before anything else.

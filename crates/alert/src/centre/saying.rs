@@ -12,6 +12,9 @@ use crate::{Alert, AlertLine, Climb, Incident, Kind, Message, Notification, Stat
 /// Most incidents that a digest lists; the rest is a number.
 const DIGEST_MAX: usize = Message::ALERTS_MAX;
 
+/// Most notifications of no incident that are kept once they are taken or given up: digests and tests.
+const OTHERS_MAX: u64 = 10_000;
+
 /// Someone who is told things.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reader {
@@ -311,6 +314,10 @@ impl Centre {
     pub(super) fn other_id(&mut self, what: &str) -> String {
         self.counters.others += 1;
         self.dirty.insert(Key::Counters);
+        let old = self.counters.others.saturating_sub(OTHERS_MAX);
+        for what in ["digest", "test"].into_iter().filter(|_| old > 0) {
+            self.drop_history_of(&format!("{}{what}-{old}", self.prefix));
+        }
         format!("{}{what}-{}", self.prefix, self.counters.others)
     }
 }

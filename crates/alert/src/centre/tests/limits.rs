@@ -54,6 +54,32 @@ fn where_there_is_no_room_left_that_is_said_and_counted() {
 }
 
 #[test]
+fn of_tests_and_digests_the_last_are_kept() {
+    let mut centre = Centre::new("t", super::routes()).unwrap();
+    let target = crate::Target {
+        channel: spec::Channel::Webhook,
+        address: "hook".to_owned(),
+    };
+    let mut rows = std::collections::BTreeSet::new();
+    for now in 1..10_010 {
+        let test = crate::centre::Command::Test {
+            target: target.clone(),
+        };
+        let id = centre.command("me", test, now).unwrap();
+        let accepted = crate::Delivery::Accepted { provider_id: None };
+        centre.delivered(&id, accepted, now);
+        for row in centre.changes() {
+            match row.value {
+                Some(_) => rows.insert(row.key),
+                None => rows.remove(&row.key),
+            };
+        }
+    }
+    let kept = rows.iter().filter(|key| key.starts_with(b"h/"));
+    assert_eq!(kept.count(), 10_000);
+}
+
+#[test]
 fn what_is_said_again_and_again_waits_once() {
     let mut world = World::new();
     for n in 0..100 {
