@@ -162,6 +162,12 @@ pub struct Incident {
     pub acknowledged_millis: Option<i64>,
     /// When it was resolved.
     pub resolved_millis: Option<i64>,
+    /// For how long it was over before it was opened again, in milliseconds.
+    #[serde(default)]
+    pub paused_millis: i64,
+    /// How much of that was before it was first acknowledged.
+    #[serde(default)]
+    pub paused_before_millis: i64,
     /// Who sees to it.
     pub acknowledgement: Option<Acknowledgement>,
     /// Whose it is.
@@ -210,6 +216,8 @@ impl Incident {
             opened_millis: now_millis,
             acknowledged_millis: None,
             resolved_millis: None,
+            paused_millis: 0,
+            paused_before_millis: 0,
             acknowledgement: None,
             assignee: None,
             resolved_by: None,
@@ -244,15 +252,15 @@ impl Incident {
         self.timeline.push(Entry { at_millis, what });
     }
 
-    /// How long it took until someone acknowledged it, in milliseconds.
+    /// How long it was open until someone acknowledged it, in milliseconds.
     #[must_use]
     pub fn to_acknowledge_millis(&self) -> Option<i64> {
-        Some(self.acknowledged_millis? - self.opened_millis)
+        Some(self.acknowledged_millis? - self.opened_millis - self.paused_before_millis)
     }
 
-    /// How long it took until it was over, in milliseconds.
+    /// How long it was open until it was over, in milliseconds.
     #[must_use]
     pub fn to_resolve_millis(&self) -> Option<i64> {
-        Some(self.resolved_millis? - self.opened_millis)
+        Some(self.resolved_millis? - self.opened_millis - self.paused_millis)
     }
 }

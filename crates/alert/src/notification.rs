@@ -99,6 +99,9 @@ pub struct Message {
     /// How often the incident was opened again.
     #[serde(default)]
     pub reopened: u32,
+    /// Whose it is, where someone said so.
+    #[serde(default)]
+    pub assignee: Option<String>,
     /// When this was said, in milliseconds since the Unix epoch.
     pub at_millis: i64,
     /// Its alerts, firing ones first, the worst first; at most [`Message::ALERTS_MAX`].
@@ -133,6 +136,7 @@ impl Message {
             title: "someone tries whether you can be reached".to_owned(),
             opened_millis: now_millis,
             reopened: 0,
+            assignee: None,
             at_millis: now_millis,
             alerts: Vec::new(),
             alerts_total: 0,

@@ -231,7 +231,10 @@ impl Centre {
             let expires_millis = now_millis.saturating_add(hold);
             incident.note(now_millis, format!("acknowledged by {}", said.by));
             incident.standing = Standing::Acknowledged;
-            incident.acknowledged_millis.get_or_insert(now_millis);
+            if incident.acknowledged_millis.is_none() {
+                incident.acknowledged_millis = Some(now_millis);
+                incident.paused_before_millis = incident.paused_millis;
+            }
             incident.dues.escalate = None;
             incident.dues.acknowledged = Some(expires_millis);
             let kind = Kind::Acknowledge {
@@ -261,9 +264,15 @@ impl Centre {
         now_millis: i64,
     ) -> Result<String, CommandError> {
         self.known_open(&id)?;
-        self.with_incident(&id, |_, incident| {
+        let whose = self.routes.receivers.get(&to).cloned().unwrap_or_default();
+        self.with_incident(&id, |centre, incident| {
             incident.note(now_millis, format!("given to {to} by {by}"));
             incident.assignee = Some(to);
+            let (known, new) = whose
+                .into_iter()
+                .partition(|target| incident.told.contains(target));
+            centre.say(incident, &Kind::Update, known, now_millis);
+            centre.say(incident, &Kind::Trigger, new, now_millis);
         });
         Ok(id)
     }

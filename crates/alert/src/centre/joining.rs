@@ -333,7 +333,8 @@ impl Centre {
             incident.note(now_millis, format!("opened again: {why}"));
             incident.standing = crate::Standing::Open;
             incident.reopened += 1;
-            incident.resolved_millis = None;
+            let over = incident.resolved_millis.take();
+            incident.paused_millis += over.map_or(0, |over| now_millis - over);
             incident.resolved_by = None;
             incident.acknowledgement = None;
             incident.verdict = None;

@@ -60,6 +60,46 @@ fn an_incident_that_is_reopened_though_nothing_fires_is_soon_over() {
     assert!(!is_open(&world, &id));
 }
 
+#[test]
+fn the_time_an_incident_was_over_before_it_was_reopened_does_not_count() {
+    let mut world = World::new();
+    world.fire(&[down("a")]);
+    let id = world.only_incident();
+    world.run_until(MINUTE);
+    world.command(resolve(&id));
+    world.run_until(101 * MINUTE);
+    world.command(reopen(&id));
+    world.run_until(103 * MINUTE);
+    world.command(Command::Acknowledge {
+        incident: id.clone(),
+        for_millis: None,
+        note: String::new(),
+    });
+    world.run_until(104 * MINUTE);
+    world.command(resolve(&id));
+    let incident = world.centre.incident(&id).unwrap();
+    assert_eq!(incident.to_acknowledge_millis(), Some(3 * MINUTE));
+    assert_eq!(incident.to_resolve_millis(), Some(4 * MINUTE));
+}
+
+#[test]
+fn one_that_an_incident_is_given_to_is_told_and_named() {
+    let mut world = World::new();
+    world.fire(&[alert("Slow", Level::Medium, &[("model_name", "m")])]);
+    world.run_until(MINUTE);
+    let id = world.only_incident();
+    world.command(Command::Assign {
+        incident: id,
+        to: "manager".to_owned(),
+    });
+    let last = world.sent.values().last().unwrap();
+    assert_eq!(
+        words(&world).pop(),
+        Some(sent(MINUTE, "trigger", "phone +4930200"))
+    );
+    assert_eq!(last.1.message.assignee.as_deref(), Some("manager"));
+}
+
 fn quiet_pair(world: &mut World) -> (String, String) {
     let slow = |model| alert("Slow", Level::Critical, &[("model_name", model)]);
     world.fire(&[slow("m")]);
