@@ -139,13 +139,14 @@ impl Outposts {
         let now = self.clock.wall_millis();
         let found = self::found(found, now);
         let (edge, agent) = (self.edge.clone(), agent.to_owned());
-        self.metrics.edge_transitions.inc();
+        let metrics = Arc::clone(&self.metrics);
         let find = move |_: &Centre| {
             let Some(rows) = edge.found(&agent, &found, now) else {
                 let rule = found.transition.rule;
                 tracing::info!(agent, rule, "an alert of a rule that is gone");
                 return (Vec::new(), Vec::new());
             };
+            metrics.edge_transitions.inc();
             (vec![found.transition], rows)
         };
         self.desk.take_found(find).await
