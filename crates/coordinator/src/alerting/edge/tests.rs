@@ -193,7 +193,7 @@ fn two_rules_that_find_the_same_are_kept_apart() {
         ..a.clone()
     };
     edge.found("n1", &said(a.clone()), 20);
-    edge.found("n1", &said(b.clone()), 20);
+    edge.found("n1", &said(b), 20);
     let over = Transition {
         to: State::Inactive,
         ..a.clone()
