@@ -157,9 +157,7 @@ fn what_is_acknowledged_and_escalated_by_hand_does_not_climb_on() {
         note: String::new(),
     });
     world.run_until(MINUTE);
-    world.command(Command::Escalate {
-        incident: id.clone(),
-    });
+    world.command(Command::Escalate { incident: id });
     world.run_until(99 * MINUTE);
     assert_eq!(
         words(&world).split_off(6),
