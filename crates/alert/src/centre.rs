@@ -13,6 +13,7 @@ mod commands;
 mod delivering;
 mod holding;
 mod joining;
+mod members;
 mod records;
 mod rows;
 mod saying;
@@ -32,6 +33,7 @@ use crate::silence::Conditions;
 use crate::{Alert, Incident, Notification, Routes, Silence, Target};
 use holding::Inhibitor;
 use joining::Joints;
+use members::Members;
 use rows::Key;
 use saying::Reader;
 use serde::{Deserialize, Serialize};
@@ -77,7 +79,7 @@ pub struct Centre {
     readers: BTreeMap<Target, Reader>,
     refused: u64,
     // What follows from the rows.
-    members: HashMap<String, BTreeSet<String>>,
+    members: HashMap<String, Members>,
     waits: BTreeSet<(i64, Wait, String)>,
     joints: Joints,
     inhibitors: Vec<Inhibitor>,
@@ -156,9 +158,10 @@ impl Centre {
         self.incidents.get(id)
     }
 
-    /// The alerts of an incident.
+    /// The alerts of an incident that are kept; see [`Incident::let_go`].
     pub fn alerts_of(&self, incident: &str) -> impl Iterator<Item = &Alert> {
-        let members = self.members.get(incident).into_iter().flatten();
+        let members = self.members.get(incident).into_iter();
+        let members = members.flat_map(Members::all);
         members.filter_map(|fingerprint| self.alerts.get(fingerprint))
     }
 
@@ -193,6 +196,8 @@ impl Centre {
 
     /// The alerts of an incident that fire.
     fn firing_of(&self, incident: &str) -> impl Iterator<Item = &Alert> {
-        self.alerts_of(incident).filter(|alert| alert.firing)
+        let members = self.members.get(incident).into_iter();
+        let members = members.flat_map(Members::firing);
+        members.filter_map(|fingerprint| self.alerts.get(fingerprint))
     }
 }

@@ -120,21 +120,26 @@ pub struct Dues {
     pub acknowledged: Option<i64>,
     /// It is over, if nothing fires until then.
     pub resolve: Option<i64>,
+    /// All of it is silenced: until then, or until that is looked at again before, nothing is said of it
+    /// whatever is due.
+    #[serde(default)]
+    pub silenced: Option<i64>,
 }
 
 impl Dues {
     /// The first of them.
     #[must_use]
     pub fn first(&self) -> Option<i64> {
-        let all = [
+        let said = [
             self.word,
             self.update,
             self.escalate,
             self.repeat,
             self.acknowledged,
-            self.resolve,
         ];
-        all.into_iter().flatten().min()
+        let said = said.into_iter().flatten().min();
+        let said = said.map(|due| due.max(self.silenced.unwrap_or(due)));
+        said.into_iter().chain(self.resolve).min()
     }
 }
 
@@ -157,6 +162,12 @@ pub struct Incident {
     pub acknowledged_millis: Option<i64>,
     /// When it was resolved.
     pub resolved_millis: Option<i64>,
+    /// For how long it was over before it was opened again, in milliseconds.
+    #[serde(default)]
+    pub paused_millis: i64,
+    /// How much of that was before it was first acknowledged.
+    #[serde(default)]
+    pub paused_before_millis: i64,
     /// Who sees to it.
     pub acknowledgement: Option<Acknowledgement>,
     /// Whose it is.
@@ -187,6 +198,10 @@ pub struct Incident {
     pub lines: Vec<AlertLine>,
     /// How many alerts it held when it was resolved.
     pub alerts_total: usize,
+    /// How many of its alerts were over for so long that they are only counted. One that fired again since
+    /// counts twice.
+    #[serde(default)]
+    pub let_go: usize,
 }
 
 impl Incident {
@@ -201,6 +216,8 @@ impl Incident {
             opened_millis: now_millis,
             acknowledged_millis: None,
             resolved_millis: None,
+            paused_millis: 0,
+            paused_before_millis: 0,
             acknowledgement: None,
             assignee: None,
             resolved_by: None,
@@ -216,6 +233,7 @@ impl Incident {
             timeline: Vec::new(),
             lines: Vec::new(),
             alerts_total: 0,
+            let_go: 0,
         }
     }
 
@@ -234,15 +252,15 @@ impl Incident {
         self.timeline.push(Entry { at_millis, what });
     }
 
-    /// How long it took until someone acknowledged it, in milliseconds.
+    /// How long it was open until someone acknowledged it, in milliseconds.
     #[must_use]
     pub fn to_acknowledge_millis(&self) -> Option<i64> {
-        Some(self.acknowledged_millis? - self.opened_millis)
+        Some(self.acknowledged_millis? - self.opened_millis - self.paused_before_millis)
     }
 
-    /// How long it took until it was over, in milliseconds.
+    /// How long it was open until it was over, in milliseconds.
     #[must_use]
     pub fn to_resolve_millis(&self) -> Option<i64> {
-        Some(self.resolved_millis? - self.opened_millis)
+        Some(self.resolved_millis? - self.opened_millis - self.paused_millis)
     }
 }

@@ -17,7 +17,7 @@ pub mod template;
 pub mod testing;
 mod transition;
 
-pub use alert::{Alert, Held, Join, fingerprint};
+pub use alert::{Alert, Also, Held, Join, fingerprint};
 pub use centre::Centre;
 pub use incident::{Acknowledgement, Climb, Dues, Entry, Incident, Said, Standing, Verdict};
 pub use notification::{AlertLine, Delivery, Kind, Message, Notification, Status, Target};

@@ -99,6 +99,9 @@ pub struct Message {
     /// How often the incident was opened again.
     #[serde(default)]
     pub reopened: u32,
+    /// Whose it is, where someone said so.
+    #[serde(default)]
+    pub assignee: Option<String>,
     /// When this was said, in milliseconds since the Unix epoch.
     pub at_millis: i64,
     /// Its alerts, firing ones first, the worst first; at most [`Message::ALERTS_MAX`].
@@ -133,6 +136,7 @@ impl Message {
             title: "someone tries whether you can be reached".to_owned(),
             opened_millis: now_millis,
             reopened: 0,
+            assignee: None,
             at_millis: now_millis,
             alerts: Vec::new(),
             alerts_total: 0,
@@ -207,4 +211,14 @@ pub struct Notification {
     pub queued_millis: i64,
     /// When it is to be tried next, in milliseconds since the Unix epoch.
     pub next_millis: i64,
+    /// Incidents of which this is a word that someone has to know, for a digest; at most
+    /// [`Notification::STANDS_FOR_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands_for: Vec<String>,
+}
+
+impl Notification {
+    /// Most incidents that a digest stands for: that many at a time mean that something else is wrong, and
+    /// the digest is told another way for the first of them all the same.
+    pub const STANDS_FOR_MAX: usize = 1000;
 }

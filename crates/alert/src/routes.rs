@@ -53,9 +53,10 @@ pub struct Timing {
     pub resolve: i64,
     /// The same while one of its alerts comes and goes.
     pub resolve_flapping: i64,
-    /// How long after its end an incident is opened again by an alert of its own.
+    /// How long after its end an incident is opened again by an alert of its own, and how long after its
+    /// end an alert belongs to its open incident when it fires again.
     pub reopen: i64,
-    /// How long after the last alert of a node, a model or a region another belongs to the same incident.
+    /// How long after the last alert of a rule, a node, a model or a region another belongs to the same incident.
     pub join: i64,
     /// How long an acknowledgement holds that says nothing else.
     pub acknowledged: i64,
@@ -72,7 +73,8 @@ pub struct Timing {
     /// How long a notification is tried when there is no other way.
     pub lifetime: i64,
     /// Most notifications to one target within [`Timing::rate_window`]; the rest become one digest.
-    /// Escalations and critical incidents do not count and are not held up.
+    /// Escalations and critical incidents are not held up, nor is what goes to programs: web hooks, an
+    /// Alertmanager, and to PagerDuty that something is seen to or over.
     pub rate_max: usize,
     /// The time that [`Timing::rate_max`] is for.
     pub rate_window: i64,

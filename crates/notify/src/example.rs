@@ -43,6 +43,7 @@ pub fn message(kind: Kind, minutes: i64) -> Message {
         title: "vllm is down on 3 nodes".to_owned(),
         opened_millis: OPENED_MILLIS,
         reopened: 0,
+        assignee: None,
         at_millis,
         alerts,
         alerts_total: 3,

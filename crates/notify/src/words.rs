@@ -47,6 +47,8 @@ pub struct Words {
     pub age: String,
     /// Who acknowledged it, where somebody did.
     pub by: Option<String>,
+    /// Whose it is, where somebody said so.
+    pub assignee: Option<String>,
     /// The rung that is told, where it was escalated.
     pub rung: Option<String>,
     /// Whether it is over.
@@ -143,6 +145,7 @@ impl Words {
             at: when::shown(message.at_millis),
             age: when::span(message.opened_millis, message.at_millis),
             by,
+            assignee: message.assignee.as_deref().map(name),
             rung,
             resolved: message.kind == Kind::Resolve,
             left_out: total.saturating_sub(alerts.len()),
@@ -288,6 +291,14 @@ fn prefix(kind: &Kind) -> &'static str {
 }
 
 fn lead(message: &Message) -> String {
+    let lead = what_happened(message);
+    match &message.assignee {
+        Some(whose) => format!("{lead}; assigned to {}", name(whose)),
+        None => lead,
+    }
+}
+
+fn what_happened(message: &Message) -> String {
     let age = when::span(message.opened_millis, message.at_millis);
     match &message.kind {
         Kind::Trigger => format!("opened at {}", when::shown(message.opened_millis)),

@@ -6,7 +6,9 @@ use spec::Channel;
 use super::rows::Key;
 use super::{Centre, SILENCES_MAX};
 use crate::silence::{Condition, ConditionError, Conditions};
-use crate::{Acknowledgement, Incident, Kind, Message, Said, Silence, Standing, Target, Verdict};
+use crate::{
+    Acknowledgement, Held, Incident, Kind, Message, Said, Silence, Standing, Target, Verdict,
+};
 
 /// Something a person wants done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -229,7 +231,10 @@ impl Centre {
             let expires_millis = now_millis.saturating_add(hold);
             incident.note(now_millis, format!("acknowledged by {}", said.by));
             incident.standing = Standing::Acknowledged;
-            incident.acknowledged_millis.get_or_insert(now_millis);
+            if incident.acknowledged_millis.is_none() {
+                incident.acknowledged_millis = Some(now_millis);
+                incident.paused_before_millis = incident.paused_millis;
+            }
             incident.dues.escalate = None;
             incident.dues.acknowledged = Some(expires_millis);
             let kind = Kind::Acknowledge {
@@ -259,9 +264,15 @@ impl Centre {
         now_millis: i64,
     ) -> Result<String, CommandError> {
         self.known_open(&id)?;
-        self.with_incident(&id, |_, incident| {
+        let whose = self.routes.receivers.get(&to).cloned().unwrap_or_default();
+        self.with_incident(&id, |centre, incident| {
             incident.note(now_millis, format!("given to {to} by {by}"));
             incident.assignee = Some(to);
+            let (known, new) = whose
+                .into_iter()
+                .partition(|target| incident.told.contains(target));
+            centre.say(incident, &Kind::Update, known, now_millis);
+            centre.say(incident, &Kind::Trigger, new, now_millis);
         });
         Ok(id)
     }
@@ -299,7 +310,22 @@ impl Centre {
             });
         }
         self.reopen(&id, &format!("by {by}"), now_millis);
+        self.bring_back(&id, &format!("{by}'s hand"), now_millis);
+        self.settle_quiet(&id, now_millis);
         Ok(id)
+    }
+
+    /// What fired when an incident was resolved by hand, and fires still, belongs to it again.
+    fn bring_back(&mut self, id: &str, reason: &str, now_millis: i64) {
+        let let_go = self.alerts.values().filter(|alert| {
+            let by_hand =
+                matches!(&alert.held, Some(Held::Hand { incident }) if incident.as_str() == id);
+            alert.firing && by_hand
+        });
+        let let_go: Vec<String> = let_go.map(|alert| alert.fingerprint.clone()).collect();
+        for fingerprint in let_go {
+            self.enter(&fingerprint, id, reason, now_millis);
+        }
     }
 
     fn escalate_by_hand(
@@ -351,10 +377,13 @@ impl Centre {
                 why: "it cannot be merged into itself",
             });
         }
-        for fingerprint in self.members.get(&from).cloned().unwrap_or_default() {
+        self.joints.redirect(&from, &into);
+        for fingerprint in self.members_of(&from) {
             self.leave(&fingerprint);
             self.enter(&fingerprint, &into, &format!("{by}'s hand"), now_millis);
         }
+        let let_go = self.incidents.get(&from).map_or(0, |it| it.let_go);
+        self.with_incident(&into, |_, incident| incident.let_go += let_go);
         let said = Said {
             by: by.to_owned(),
             at_millis: now_millis,
@@ -364,6 +393,7 @@ impl Centre {
             incident.merged_into = Some(into.clone());
             centre.resolve(incident, Some(said), now_millis);
         });
+        self.settle_quiet(&into, now_millis);
         Ok(into)
     }
 
@@ -375,9 +405,8 @@ impl Centre {
         now_millis: i64,
     ) -> Result<String, CommandError> {
         self.known_open(id)?;
-        let members = self.members.get(id);
         for fingerprint in fingerprints {
-            if !members.is_some_and(|members| members.contains(fingerprint)) {
+            if !self.is_of(fingerprint, id) {
                 return Err(CommandError::Unknown {
                     what: "alert of that incident",
                     id: fingerprint.clone(),
@@ -408,7 +437,9 @@ impl Centre {
     fn settle_quiet(&mut self, id: &str, now_millis: i64) {
         if self.firing_of(id).next().is_none() {
             let due = now_millis + self.routes.timing.resolve;
-            self.with_incident(id, |_, incident| incident.dues.resolve = Some(due));
+            self.with_incident(id, |_, incident| {
+                incident.dues.resolve.get_or_insert(due);
+            });
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Centre;
 use super::rows::Key;
-use crate::{Delivery, Kind, Notification, Status, Target};
+use super::saying::must_be_known;
+use crate::{Delivery, Incident, Kind, Notification, Status, Target};
 
 /// Least and most time between two attempts, in milliseconds.
 const BACKOFF_MILLIS: (i64, i64) = (1_000, 60_000);
@@ -73,8 +74,7 @@ impl Centre {
     ) {
         let timing = &self.routes.timing;
         let age = now_millis - notification.queued_millis;
-        let another = self.must_arrive(&notification) && self.another(&notification).is_some();
-        let patience = if another {
+        let patience = if self.another(&notification).is_some() {
             timing.give_up
         } else {
             timing.lifetime
@@ -92,49 +92,74 @@ impl Centre {
 
     /// Gives a word up, and takes the next way if it must arrive.
     fn fail(&mut self, mut notification: Notification, reason: String, now_millis: i64) {
-        let next = self
-            .must_arrive(&notification)
-            .then(|| self.another(&notification));
+        let next = self.another(&notification);
+        let concerned = self.concerned(&notification);
         notification.status = Status::Failed {
             at_millis: now_millis,
             reason,
         };
-        let message = notification.message.clone();
-        let must = self.must_arrive(&notification);
         self.finish(&notification, now_millis);
-        let id = message.incident.clone();
-        self.with_incident(&id, |centre, incident| match next.flatten() {
-            Some(target) => {
-                let way = format!("{} {}", target.channel.as_str(), target.address);
-                incident.note(now_millis, format!("{way} is told instead"));
-                incident.told.push(target.clone());
-                incident.words += 1;
-                let id = format!("{}/{}", incident.id, incident.words);
-                centre.queue(id, target, message, now_millis);
-            }
-            None if must => {
-                incident.note(now_millis, "there is no other way to tell it".to_owned());
-            }
-            None => {}
+        let note = match &next {
+            Some(way) => format!("{} {} is told instead", way.channel.as_str(), way.address),
+            None => "there is no other way to tell it".to_owned(),
+        };
+        for id in &concerned {
+            self.with_incident(id, |_, incident| {
+                incident.note(now_millis, note.clone());
+                let new = next.iter().filter(|way| !incident.told.contains(way));
+                let new: Vec<Target> = new.cloned().collect();
+                incident.told.extend(new);
+            });
+        }
+        if let Some(target) = next {
+            self.tell_instead(&notification, concerned, target, now_millis);
+        }
+    }
+
+    /// Says to another what one did not take.
+    fn tell_instead(
+        &mut self,
+        failed: &Notification,
+        concerned: Vec<String>,
+        target: Target,
+        now_millis: i64,
+    ) {
+        let mut message = failed.message.clone();
+        let incident = message.incident.clone();
+        let numbered = self.with_incident(&incident, |_, incident| {
+            incident.words += 1;
+            format!("{}/{}", incident.id, incident.words)
         });
+        if let Some(id) = numbered {
+            self.queue(id, target, message, now_millis);
+            return;
+        }
+        let id = self.other_id("digest");
+        message.incident.clone_from(&id);
+        self.queue(id.clone(), target, message, now_millis);
+        if let Some(notification) = self.notifications.get_mut(&id) {
+            notification.stands_for = concerned;
+        }
     }
 
-    /// Whether someone has to know, rather than might like to.
-    fn must_arrive(&self, notification: &Notification) -> bool {
-        let known = self.incidents.get(&notification.message.incident);
-        known.is_some_and(crate::Incident::is_open)
-            && matches!(
-                notification.message.kind,
-                Kind::Trigger | Kind::Escalate { .. } | Kind::Remind
-            )
+    /// The incidents that are not over and of which someone has to know by a word.
+    fn concerned(&self, notification: &Notification) -> Vec<String> {
+        let message = &notification.message;
+        let own = must_be_known(&message.kind).then_some(&message.incident);
+        let all = own.into_iter().chain(&notification.stands_for);
+        all.filter(|id| self.incidents.get(*id).is_some_and(Incident::is_open))
+            .cloned()
+            .collect()
     }
 
-    /// Another way to tell it: the first that was not told of the incident.
+    /// Another way to tell what must be known: the first by which not all that it concerns was told.
     fn another(&self, notification: &Notification) -> Option<Target> {
-        let incident = self.incidents.get(&notification.message.incident)?;
-        let level = self.routes.of_level(incident.level);
-        let mut ways = self.routes.fallback.iter().chain(&level);
-        ways.find(|way| !incident.told.contains(way)).cloned()
+        self.concerned(notification).iter().find_map(|id| {
+            let incident = self.incidents.get(id)?;
+            let level = self.routes.of_level(incident.level);
+            let mut ways = self.routes.fallback.iter().chain(&level);
+            ways.find(|way| !incident.told.contains(way)).cloned()
+        })
     }
 
     /// Notes the end of a word; its row is kept, and it is not thought of any more.

@@ -155,14 +155,11 @@ impl Centre {
 
     /// How many alerts are held back because of those of an incident.
     pub(super) fn explained_by(&self, incident: &str) -> usize {
-        let Some(members) = self.members.get(incident) else {
-            return 0;
-        };
         if self.inhibitors.is_empty() {
             return 0;
         }
         let explained = self.alerts.values().filter(|alert| {
-            matches!(&alert.held, Some(Held::Parent { fingerprint }) if members.contains(fingerprint))
+            matches!(&alert.held, Some(Held::Parent { fingerprint }) if self.is_of(fingerprint, incident))
         });
         explained.count()
     }
@@ -177,6 +174,15 @@ impl Centre {
         }
     }
 
+    /// Of incidents that are silenced something may be due now.
+    fn look_again_at_silenced(&mut self) {
+        let silenced = self.incidents.values_mut();
+        for incident in silenced.filter(|it| it.dues.silenced.is_some()) {
+            incident.dues.silenced = None;
+            self.dirty.insert(Key::Incident(incident.id.clone()));
+        }
+    }
+
     /// Silences that are over go, and what they held back is looked at again.
     pub(super) fn end_silences(&mut self, now_millis: i64) {
         let over = self.silences.values().map(|(silence, _)| silence);
@@ -184,6 +190,9 @@ impl Centre {
             .filter(|silence| silence.ends_millis <= now_millis)
             .map(|silence| silence.id.clone())
             .collect();
+        if !over.is_empty() {
+            self.look_again_at_silenced();
+        }
         for id in over {
             self.silences.remove(&id);
             self.dirty.insert(Key::Silence(id.clone()));

@@ -38,9 +38,8 @@ pub(super) struct Joints {
 }
 
 impl Joints {
-    /// What is said to be the same in an alert and others, the surest first, and whether it holds for as
-    /// long as the incident is open.
-    fn of(alert: &Alert) -> Vec<(String, bool)> {
+    /// What is said to be the same in an alert and others, the surest first.
+    fn of(alert: &Alert) -> Vec<String> {
         let mut joints = Vec::new();
         let mut rule = format!("rule {}", alert.name());
         for name in APART {
@@ -48,39 +47,39 @@ impl Joints {
                 rule.push_str(&format!(" in {name} {value}"));
             }
         }
-        joints.push((rule, true));
+        joints.push(rule);
         for name in SHARED {
             if let Some(value) = alert.labels.get(name) {
-                joints.push((format!("{name} {value}"), false));
+                joints.push(format!("{name} {value}"));
             }
         }
         if let Some(region) = alert.labels.get("region") {
-            joints.push((format!("region {region}"), false));
+            joints.push(format!("region {region}"));
         }
         joints
     }
 
     /// The incidents that an alert may join, and by what.
     fn find(&self, alert: &Alert, join_millis: i64, now_millis: i64) -> Vec<(String, String)> {
-        let joints = Self::of(alert).into_iter().filter_map(|(name, lasts)| {
+        let joints = Self::of(alert).into_iter().filter_map(|name| {
             let joint = self.by.get(&name)?;
             let near = now_millis - joint.at_millis <= join_millis;
-            (lasts || near).then(|| (joint.incident.clone(), name))
+            near.then(|| (joint.incident.clone(), name))
         });
         joints.collect()
     }
 
     /// What joined one incident joins another.
-    fn redirect(&mut self, from: &str, into: &str) {
+    pub(super) fn redirect(&mut self, from: &str, into: &str) {
         for joint in self.by.values_mut().filter(|it| it.incident == from) {
             into.clone_into(&mut joint.incident);
         }
         self.nodes.retain(|(id, _), _| id != from);
     }
 
-    /// Notes that an alert belongs to an incident.
-    pub(super) fn add(&mut self, alert: &Alert, incident: &str, at_millis: i64) {
-        for (name, _) in Self::of(alert) {
+    /// Notes that an alert belongs to an incident. Where another can be joined no more this one is joined.
+    pub(super) fn add(&mut self, alert: &Alert, incident: &str, join_millis: i64, at_millis: i64) {
+        for name in Self::of(alert) {
             if name.starts_with("region ") && !self.is_of_region(alert, incident) {
                 continue;
             }
@@ -88,6 +87,9 @@ impl Joints {
                 incident: incident.to_owned(),
                 at_millis,
             });
+            if at_millis - joint.at_millis > join_millis {
+                incident.clone_into(&mut joint.incident);
+            }
             if joint.incident == incident {
                 joint.at_millis = joint.at_millis.max(at_millis);
             }
@@ -158,7 +160,7 @@ impl Centre {
             return;
         }
         self.joints.redirect(other, into);
-        for fingerprint in self.members.remove(other).unwrap_or_default() {
+        for fingerprint in self.members_of(other) {
             let joined = self
                 .alerts
                 .get_mut(&fingerprint)
@@ -166,7 +168,10 @@ impl Centre {
             let reason = joined.map_or_else(String::new, |join| join.reason);
             self.enter(&fingerprint, into, &reason, now_millis);
         }
-        self.incidents.remove(other);
+        self.members.remove(other);
+        let gone = self.incidents.remove(other);
+        let let_go = gone.map_or(0, |incident| incident.let_go);
+        self.with_incident(into, |_, incident| incident.let_go += let_go);
         self.dirty.insert(Key::Incident(other.to_owned()));
     }
 
@@ -184,7 +189,10 @@ impl Centre {
         }
         let level = self.alerts[fingerprint].level;
         if incident.is_open() {
-            self.with_incident(id, |_, incident| incident.dues.resolve = None);
+            self.with_incident(id, |_, incident| {
+                incident.dues.resolve = None;
+                incident.dues.silenced = None;
+            });
         } else {
             let why = format!("{} fires again", self.alerts[fingerprint].title());
             self.reopen(id, &why, now_millis);
@@ -192,9 +200,39 @@ impl Centre {
         if self.incidents[id].level < level {
             self.raise(id, level, now_millis);
         }
-        let alert = &self.alerts[fingerprint];
-        self.joints.add(alert, id, now_millis);
+        self.joins_at(fingerprint, id, now_millis);
         true
+    }
+
+    /// Notes when an alert joined its incident, for those that come after it.
+    fn joins_at(&mut self, fingerprint: &str, id: &str, now_millis: i64) {
+        let Some(alert) = self.alerts.get_mut(fingerprint) else {
+            return;
+        };
+        if let Some(join) = &mut alert.joined {
+            join.at_millis = now_millis;
+        }
+        let join_millis = self.routes.timing.join;
+        self.joints.add(alert, id, join_millis, now_millis);
+    }
+
+    /// An alert that has been over for so long that an incident of its own would not be opened again by it
+    /// does not belong to the open one any more: what fires now is told as new.
+    pub(super) fn leave_if_long_over(&mut self, fingerprint: &str, now_millis: i64) {
+        let Some(alert) = self.alerts.get(fingerprint).filter(|it| !it.firing) else {
+            return;
+        };
+        let reopen = self.routes.timing.reopen;
+        let long_over = alert.ends_millis.is_some_and(|at| now_millis - at > reopen);
+        let incident = alert
+            .incident
+            .as_ref()
+            .and_then(|id| self.incidents.get(id));
+        let open = incident.filter(|it| long_over && it.is_open());
+        if let Some(id) = open.map(|it| it.id.clone()) {
+            self.leave(fingerprint);
+            self.with_incident(&id, |_, incident| incident.let_go += 1);
+        }
     }
 
     /// Opens an incident for an alert.
@@ -228,14 +266,20 @@ impl Centre {
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
         let alert = &self.alerts[fingerprint];
         let (title, name, level) = (alert.title(), alert.name().to_owned(), alert.level);
-        self.joints.add(alert, id, now_millis);
+        let firing = alert.firing;
+        let join_millis = self.routes.timing.join;
+        self.joints.add(alert, id, join_millis, now_millis);
         let members = self.members.entry(id.to_owned()).or_default();
-        members.insert(fingerprint.to_owned());
+        members.add(alert);
         let first = members.len() == 1;
         let update = self.routes.timing.update;
         self.with_incident(id, |_, incident| {
             incident.rules.insert(name);
-            incident.dues.resolve = None;
+            if firing {
+                incident.dues.resolve = None;
+                // What joins may not be silenced.
+                incident.dues.silenced = None;
+            }
             if !first {
                 incident.note(now_millis, format!("{title} joined by {reason}"));
             }
@@ -243,9 +287,15 @@ impl Centre {
                 incident.dues.update = Some(now_millis + update);
             }
         });
-        if self.incidents[id].level < level {
+        if firing && self.incidents[id].level < level {
             self.raise(id, level, now_millis);
         }
+    }
+
+    /// Whether an alert belongs to an incident.
+    pub(super) fn is_of(&self, fingerprint: &str, incident: &str) -> bool {
+        let alert = self.alerts.get(fingerprint);
+        alert.is_some_and(|alert| alert.incident.as_deref() == Some(incident))
     }
 
     /// Takes an alert out of its incident.
@@ -258,7 +308,7 @@ impl Centre {
             .take()
             .and_then(|id| self.members.get_mut(&id))
         {
-            members.remove(fingerprint);
+            members.remove(alert);
         }
         alert.joined = None;
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
@@ -283,7 +333,8 @@ impl Centre {
             incident.note(now_millis, format!("opened again: {why}"));
             incident.standing = crate::Standing::Open;
             incident.reopened += 1;
-            incident.resolved_millis = None;
+            let over = incident.resolved_millis.take();
+            incident.paused_millis += over.map_or(0, |over| now_millis - over);
             incident.resolved_by = None;
             incident.acknowledgement = None;
             incident.verdict = None;
@@ -317,7 +368,9 @@ impl Centre {
             self.drop_history(&incident);
         }
         self.dirty.insert(Key::Incident(id.to_owned()));
-        for fingerprint in self.members.remove(id).unwrap_or_default() {
+        let members = self.members_of(id);
+        self.members.remove(id);
+        for fingerprint in members {
             if let Some(alert) = self.alerts.get_mut(&fingerprint) {
                 alert.incident = None;
                 self.dirty.insert(Key::Alert(fingerprint));

@@ -111,11 +111,16 @@ impl Centre {
     /// Lets the rows of the notifications of an incident go.
     pub(super) fn drop_history(&mut self, incident: &Incident) {
         for word in 1..=incident.words {
-            self.finished.push(Change {
-                key: key(HISTORY, &format!("{}/{word}", incident.id)),
-                value: None,
-            });
+            self.drop_history_of(&format!("{}/{word}", incident.id));
         }
+    }
+
+    /// Lets the row of a notification go.
+    pub(super) fn drop_history_of(&mut self, id: &str) {
+        self.finished.push(Change {
+            key: key(HISTORY, id),
+            value: None,
+        });
     }
 
     /// Takes the rows of another life. Give all before anything else.
@@ -169,7 +174,7 @@ impl Centre {
         let mut joined: Vec<(i64, String, String)> = Vec::new();
         for alert in self.alerts.values() {
             let fingerprint = alert.fingerprint.clone();
-            if let Some(expires) = alert.expires_millis {
+            if let Some(expires) = alert.outside_until() {
                 self.waits
                     .insert((expires, Wait::Expire, fingerprint.clone()));
             }
@@ -192,7 +197,7 @@ impl Centre {
             }
             let Some(id) = &alert.incident else { continue };
             let members = self.members.entry(id.clone()).or_default();
-            members.insert(fingerprint.clone());
+            members.add(alert);
             let incident = self.incidents.get(id);
             if let Some(resolved) = incident.and_then(|it| it.resolved_millis) {
                 let until = resolved + self.routes.timing.reopen;
@@ -203,8 +208,10 @@ impl Centre {
             }
         }
         joined.sort();
+        let join_millis = self.routes.timing.join;
         for (at, incident, fingerprint) in joined {
-            self.joints.add(&self.alerts[&fingerprint], &incident, at);
+            let alert = &self.alerts[&fingerprint];
+            self.joints.add(alert, &incident, join_millis, at);
         }
     }
 }

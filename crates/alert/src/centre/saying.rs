@@ -12,6 +12,9 @@ use crate::{Alert, AlertLine, Climb, Incident, Kind, Message, Notification, Stat
 /// Most incidents that a digest lists; the rest is a number.
 const DIGEST_MAX: usize = Message::ALERTS_MAX;
 
+/// Most notifications of no incident that are kept once they are taken or given up: digests and tests.
+const OTHERS_MAX: u64 = 10_000;
+
 /// Someone who is told things.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reader {
@@ -49,6 +52,9 @@ struct Digest {
     total: usize,
     /// A line for each, at most [`DIGEST_MAX`].
     lines: Vec<AlertLine>,
+    /// Incidents of which someone has to know by it.
+    #[serde(default)]
+    stands_for: Vec<String>,
 }
 
 /// The pairs that all of some maps have.
@@ -94,8 +100,9 @@ impl Centre {
             title: incident.title.clone(),
             opened_millis: incident.opened_millis,
             reopened: incident.reopened,
+            assignee: incident.assignee.clone(),
             at_millis: now_millis,
-            alerts_total: alerts.len(),
+            alerts_total: alerts.len() + incident.let_go,
             sample_millis: alerts.iter().filter_map(|alert| alert.sample_millis).max(),
             group_labels: group_labels
                 .map(|(name, value)| (name.clone(), value.clone()))
@@ -205,6 +212,7 @@ impl Centre {
                 attempts: 0,
                 queued_millis: now,
                 next_millis: now,
+                stands_for: Vec::new(),
             },
         );
     }
@@ -217,16 +225,19 @@ impl Centre {
 
     /// Until when a word is held to go out with others; none when it goes by itself.
     fn held_together(&self, message: &Message, target: &Target, now_millis: i64) -> Option<i64> {
-        let digests = matches!(target.channel, Channel::Email | Channel::Slack);
-        if !digests
-            || message.level == Level::Critical
+        if message.level == Level::Critical
             || matches!(message.kind, Kind::Escalate { .. } | Kind::Test)
         {
             return None;
         }
         let timing = &self.routes.timing;
-        if let Some(hold) = self.routes.digests.get(&message.level) {
+        // Nobody wants to be called up for what can wait, nor has to read what programs are told.
+        let written = matches!(target.channel, Channel::Email | Channel::Slack);
+        if let Some(hold) = self.routes.digests.get(&message.level).filter(|_| written) {
             return Some(now_millis + hold);
+        }
+        if is_for_a_program(message, target) {
+            return None;
         }
         if !self.routes.spare_readers {
             return None;
@@ -244,12 +255,18 @@ impl Centre {
             level: message.level,
             total: 0,
             lines: Vec::new(),
+            stands_for: Vec::new(),
         });
         digest.due_millis = digest.due_millis.min(due_millis);
         digest.level = digest.level.max(message.level);
         digest.total += 1;
         if digest.lines.len() < DIGEST_MAX {
             digest.lines.push(digest_line(message));
+        }
+        let known = digest.stands_for.contains(&message.incident);
+        let room = digest.stands_for.len() < Notification::STANDS_FOR_MAX;
+        if must_be_known(&message.kind) && room && !known {
+            digest.stands_for.push(message.incident.clone());
         }
     }
 
@@ -277,6 +294,7 @@ impl Centre {
                 },
                 opened_millis: now_millis,
                 reopened: 0,
+                assignee: None,
                 at_millis: now_millis,
                 alerts: digest.lines,
                 alerts_total: digest.total,
@@ -287,7 +305,10 @@ impl Centre {
                 suppressed_total: 0,
                 sample_millis: None,
             };
-            self.queue(id, target, message, now_millis);
+            self.queue(id.clone(), target, message, now_millis);
+            if let Some(notification) = self.notifications.get_mut(&id) {
+                notification.stands_for = digest.stands_for;
+            }
         }
     }
 
@@ -295,7 +316,26 @@ impl Centre {
     pub(super) fn other_id(&mut self, what: &str) -> String {
         self.counters.others += 1;
         self.dirty.insert(Key::Counters);
+        let old = self.counters.others.saturating_sub(OTHERS_MAX);
+        for what in ["digest", "test"].into_iter().filter(|_| old > 0) {
+            self.drop_history_of(&format!("{}{what}-{old}", self.prefix));
+        }
         format!("{}{what}-{}", self.prefix, self.counters.others)
+    }
+}
+
+/// Whether someone has to know what such a word says, rather than might like to.
+pub(super) fn must_be_known(kind: &Kind) -> bool {
+    matches!(kind, Kind::Trigger | Kind::Escalate { .. } | Kind::Remind)
+}
+
+/// Whether a word is for a program, which is not tired by many and is misled by one that is left out.
+/// PagerDuty calls people, but for what is seen to or over.
+fn is_for_a_program(message: &Message, target: &Target) -> bool {
+    match target.channel {
+        Channel::Webhook | Channel::Alertmanager => true,
+        Channel::Pagerduty => matches!(message.kind, Kind::Acknowledge { .. } | Kind::Resolve),
+        Channel::Phone | Channel::Sms | Channel::Slack | Channel::Email => false,
     }
 }
 

@@ -8,6 +8,11 @@ use super::rows::Key;
 use super::{ALERTS_MAX, Centre, Wait};
 use crate::{Alert, Held, State, Transition, fingerprint};
 
+/// The alert that alerts are refused.
+const REFUSED: &str = "AlertsRefused";
+/// How long it fires after the last one that was.
+const REFUSED_MILLIS: i64 = 600_000;
+
 /// An alert as another program says it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutsideAlert {
@@ -30,7 +35,7 @@ impl Centre {
             if transition.to == State::Firing {
                 firing.push(Alert::of(transition));
             } else if transition.from == State::Firing {
-                over.push(fingerprint(&transition.labels));
+                over.push((fingerprint(&transition.labels), transition.rule));
             }
         }
         self.take_alerts(firing, over, now_millis);
@@ -43,7 +48,7 @@ impl Centre {
         for said in alerts {
             let fingerprint = fingerprint(&said.labels);
             if said.ends_millis <= now_millis {
-                over.push(fingerprint);
+                over.push((fingerprint, String::new()));
                 continue;
             }
             let severity = said.labels.get("severity").map_or("", String::as_str);
@@ -64,36 +69,56 @@ impl Centre {
                 held: None,
                 fires: vec![now_millis],
                 flapping: false,
+                also: Vec::new(),
             });
         }
         self.take_alerts(firing, over, now_millis);
     }
 
-    /// Makes of the rules' alerts exactly these, and those that `holds` says: after a restart, or when the
-    /// rules have changed.
+    /// Makes of the rules' alerts exactly these, and those that `holds` says to fire by a rule: after a
+    /// restart, or when the rules have changed.
     pub fn settle(
         &mut self,
         firing: Vec<Transition>,
-        holds: &dyn Fn(&Alert) -> bool,
+        holds: &dyn Fn(&Alert, &str) -> bool,
         now_millis: i64,
     ) {
         let firing: Vec<Alert> = firing.into_iter().map(Alert::of).collect();
-        let known: std::collections::BTreeSet<&str> = firing
+        let known: std::collections::BTreeSet<(&str, &str)> = firing
             .iter()
-            .map(|alert| alert.fingerprint.as_str())
+            .map(|alert| (alert.fingerprint.as_str(), alert.rule.as_str()))
             .collect();
-        let over = self
-            .alerts
-            .values()
-            .filter(|alert| alert.firing && !alert.rule.is_empty())
-            .filter(|alert| !known.contains(alert.fingerprint.as_str()) && !holds(alert))
-            .map(|alert| alert.fingerprint.clone())
-            .collect();
+        let mut over = Vec::new();
+        for alert in self.alerts.values().filter(|alert| alert.firing) {
+            let mut gone = alert.rules().filter(|rule| {
+                !rule.is_empty() && !known.contains(&(alert.fingerprint.as_str(), *rule))
+            });
+            let gone = gone.by_ref().filter(|rule| !holds(alert, rule));
+            over.extend(gone.map(|rule| (alert.fingerprint.clone(), rule.to_owned())));
+        }
         self.take_alerts(firing, over, now_millis);
     }
 
-    fn take_alerts(&mut self, firing: Vec<Alert>, over: Vec<String>, now_millis: i64) {
+    /// That alerts are refused is an alert itself, for which there is always room.
+    fn tell_refused(&mut self, now_millis: i64) {
+        let labels = [("alertname", REFUSED), ("severity", "critical")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let summary = format!("alerts are refused: {ALERTS_MAX} are known, and more begin to fire");
+        let said = OutsideAlert {
+            labels: labels.into(),
+            annotations: BTreeMap::from([("summary".to_owned(), summary)]),
+            starts_millis: now_millis,
+            ends_millis: now_millis + REFUSED_MILLIS,
+        };
+        self.take_outside(vec![said], now_millis);
+    }
+
+    fn take_alerts(&mut self, firing: Vec<Alert>, over: Vec<(String, String)>, now_millis: i64) {
+        let refused = self.refused;
         let mut begun = Vec::new();
+        if self.alerts.len() + firing.len() > ALERTS_MAX {
+            self.make_room(firing.len());
+        }
         for alert in firing {
             let fingerprint = alert.fingerprint.clone();
             if self.fires(alert, now_millis) {
@@ -113,38 +138,63 @@ impl Centre {
         for fingerprint in &begun {
             self.place(fingerprint, now_millis);
         }
-        for fingerprint in over {
-            self.is_over(&fingerprint, now_millis);
+        for (fingerprint, rule) in over {
+            self.is_over(&fingerprint, &rule, now_millis);
+        }
+        if self.refused > refused {
+            self.tell_refused(now_millis);
         }
         self.tick(now_millis);
     }
 
-    /// Notes an alert that fires. `true` when it did not before.
+    /// Notes an alert that fires. `true` when it is to be found a place: it did not fire before, or was not
+    /// bad enough for one.
     fn fires(&mut self, said: Alert, now_millis: i64) -> bool {
         let fingerprint = said.fingerprint.clone();
-        if let Some(expires) = said.expires_millis {
-            self.wait(expires, Wait::Expire, &fingerprint);
-        }
         let known = self.alerts.contains_key(&fingerprint);
-        if !known && self.alerts.len() >= ALERTS_MAX {
+        let most = ALERTS_MAX + usize::from(said.name() == REFUSED);
+        if !known && self.alerts.len() >= most {
             self.refused += 1;
             return false;
         }
-        let mut begins = true;
+        self.leave_if_long_over(&fingerprint, now_millis);
+        let (mut begins, mut worse) = (true, false);
         if let Some(alert) = self.alerts.get_mut(&fingerprint) {
-            let before = (alert.firing, alert.level);
+            let seen = |alert: &Alert| {
+                let rules = alert.also.iter().map(|also| also.rule.clone());
+                (alert.firing, alert.level, rules.collect::<Vec<_>>())
+            };
+            let before = seen(alert);
+            worse = alert.held == Some(Held::Policy);
+            let incident = alert.incident.as_ref();
+            let mut members = incident.and_then(|id| self.members.get_mut(id));
+            if let Some(members) = &mut members {
+                members.remove(alert);
+            }
+            let waited = alert.outside_until();
             begins = alert.renew(said);
+            if let Some(members) = members {
+                members.add(alert);
+            }
+            if let Some(at) = waited {
+                let wait = (at, Wait::Expire, fingerprint.clone());
+                self.waits.remove(&wait);
+            }
+            worse &= alert.level > before.1;
             // Said again with nothing new: not worth a row, but for the time it is good for.
-            if (alert.firing, alert.level) != before || alert.expires_millis.is_some() {
+            if seen(alert) != before || alert.outside_until().is_some() {
                 self.dirty.insert(Key::Alert(fingerprint.clone()));
             }
         } else {
             self.alerts.insert(fingerprint.clone(), said);
         }
+        if let Some(expires) = self.alerts[&fingerprint].outside_until() {
+            self.wait(expires, Wait::Expire, &fingerprint);
+        }
         let level = self.alerts[&fingerprint].level;
         if !begins {
             self.worsens(&fingerprint, level, now_millis);
-            return false;
+            return worse;
         }
         self.dirty.insert(Key::Alert(fingerprint.clone()));
         self.watch_flapping(&fingerprint, now_millis);
@@ -182,17 +232,29 @@ impl Centre {
         }
     }
 
-    /// Notes that an alert is over.
-    pub(super) fn is_over(&mut self, fingerprint: &str, now_millis: i64) {
+    /// Notes that an alert is over by one rule.
+    pub(super) fn is_over(&mut self, fingerprint: &str, rule: &str, now_millis: i64) {
         let Some(alert) = self.alerts.get_mut(fingerprint) else {
             return;
         };
         if !alert.firing {
             return;
         }
+        if !alert.is_over_by(rule) {
+            self.dirty.insert(Key::Alert(fingerprint.to_owned()));
+            return;
+        }
+        let incident = alert.incident.as_ref();
+        let mut members = incident.and_then(|id| self.members.get_mut(id));
+        if let Some(members) = &mut members {
+            members.remove(alert);
+        }
         alert.firing = false;
         alert.ends_millis = Some(now_millis);
         alert.expires_millis = None;
+        if let Some(members) = members {
+            members.add(alert);
+        }
         let (incident, flapping) = (alert.incident.clone(), alert.flapping);
         self.dirty.insert(Key::Alert(fingerprint.to_owned()));
         let alert = &self.alerts[fingerprint];
@@ -214,6 +276,7 @@ impl Centre {
             self.wait(until, Wait::Forget, fingerprint);
             return;
         }
+        self.bound_over(&id);
         if self.firing_of(&id).next().is_none() {
             let timing = &self.routes.timing;
             let wait = if flapping {
@@ -289,8 +352,9 @@ impl Centre {
     pub(super) fn forget(&mut self, fingerprint: &str) {
         if let Some(alert) = self.alerts.remove(fingerprint) {
             self.dirty.insert(Key::Alert(fingerprint.to_owned()));
-            if let Some(members) = alert.incident.and_then(|id| self.members.get_mut(&id)) {
-                members.remove(fingerprint);
+            let incident = alert.incident.as_ref();
+            if let Some(members) = incident.and_then(|id| self.members.get_mut(id)) {
+                members.remove(&alert);
             }
         }
     }

@@ -1,6 +1,12 @@
 //! From an alert to people under a virtual clock: the levels of the specification, crashes at every
 //! step, a site that is lost.
 
+mod hands;
+mod joins;
+mod limits;
+mod rules;
+mod silences;
+mod ways;
 mod world;
 
 use crate::centre::{Centre, Command};

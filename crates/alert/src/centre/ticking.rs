@@ -5,7 +5,7 @@ use spec::Escalation;
 use super::rows::Key;
 use super::saying::{Reader, millis};
 use super::{Centre, Wait};
-use crate::{Incident, Kind, Standing, Target};
+use crate::{Alert, Incident, Kind, Standing, Target};
 
 impl Centre {
     /// Does what has become due. What was due earlier is done first; each word bears the time at which it
@@ -57,12 +57,9 @@ impl Centre {
 
     /// An alert of another program that was not said again.
     fn expire(&mut self, fingerprint: &str, now_millis: i64) {
-        let expires = self
-            .alerts
-            .get(fingerprint)
-            .and_then(|alert| alert.expires_millis);
+        let expires = self.alerts.get(fingerprint).and_then(Alert::outside_until);
         if expires.is_some_and(|at| at <= now_millis) {
-            self.is_over(fingerprint, now_millis);
+            self.is_over(fingerprint, "", now_millis);
         }
     }
 
@@ -85,31 +82,31 @@ impl Centre {
         let Some(first) = incident.dues.first() else {
             return;
         };
-        let until = self.silenced_until(&incident.id, now_millis);
-        let dues = &mut incident.dues;
-        if dues.resolve == Some(first) {
+        if incident.dues.resolve == Some(first) {
             self.resolve(incident, None, now_millis);
-        } else if let Some(until) = until {
-            // All of it is silenced: what is to be said waits for the end of that.
-            for due in [
-                &mut dues.word,
-                &mut dues.update,
-                &mut dues.escalate,
-                &mut dues.repeat,
-                &mut dues.acknowledged,
-            ] {
-                *due = due.map(|due| due.max(until));
-            }
-        } else if dues.word == Some(first) {
+            return;
+        }
+        // All of it is silenced: what is to be said waits for the end of that.
+        incident.dues.silenced = self.silenced_until(&incident.id, now_millis);
+        if incident.dues.silenced.is_none() {
+            self.speak(incident, now_millis);
+        }
+    }
+
+    /// Says the first thing that is due of an incident.
+    fn speak(&mut self, incident: &mut Incident, now_millis: i64) {
+        let dues = &mut incident.dues;
+        let first = dues.first();
+        if dues.word == first {
             self.first_word(incident, now_millis);
-        } else if dues.acknowledged == Some(first) {
+        } else if dues.acknowledged == first {
             dues.acknowledged = None;
             incident.acknowledgement = None;
             incident.standing = Standing::Open;
             incident.overdue = false;
             incident.dues.escalate = Some(now_millis);
             incident.note(now_millis, "the acknowledgement ran out".to_owned());
-        } else if dues.escalate == Some(first) {
+        } else if dues.escalate == first {
             dues.escalate = None;
             self.escalate(incident, now_millis);
         } else {
@@ -190,7 +187,9 @@ impl Centre {
             return false;
         };
         let rung = rungs[next].clone();
-        incident.dues.escalate = Some(now_millis + millis(rung.timeout));
+        // Someone sees to it: whoever asked for this rung by hand asks for the next too.
+        let acknowledged = incident.standing == Standing::Acknowledged;
+        incident.dues.escalate = (!acknowledged).then(|| now_millis + millis(rung.timeout));
         incident.note(
             now_millis,
             format!("escalated to {} ({})", rung.name, rung.notify.join(", ")),
@@ -241,7 +240,7 @@ impl Centre {
     /// Lets go of the alerts of an incident that is over.
     fn let_go(&mut self, incident: &str, by_hand: bool, now_millis: i64) {
         let forget = now_millis + self.routes.timing.reopen;
-        for fingerprint in self.members.get(incident).cloned().unwrap_or_default() {
+        for fingerprint in self.members_of(incident) {
             let Some(alert) = self.alerts.get_mut(&fingerprint) else {
                 continue;
             };
@@ -253,7 +252,9 @@ impl Centre {
                 }
                 continue;
             }
-            alert.held = Some(crate::Held::Hand);
+            alert.held = Some(crate::Held::Hand {
+                incident: incident.to_owned(),
+            });
             self.leave(&fingerprint);
         }
     }

@@ -221,8 +221,8 @@ impl AlertService for AlertApi {
         tokio::spawn(async move {
             let failed = api.watch(changed, &sender).await.err();
             if let Some(status) = failed {
-                // The watcher may be gone.
-                drop(sender.send(Err(status)).await);
+                // The watcher may be gone, or behind; then it sees the end of the stream alone.
+                drop(sender.try_send(Err(status)));
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -278,7 +278,13 @@ impl AlertApi {
                 let said = proto::WatchIncidentsResponse {
                     incident: Some(incident),
                 };
-                if watcher.send(Ok(said)).await.is_err() {
+                let sent = tokio::select! {
+                    sent = watcher.send(Ok(said)) => sent,
+                    () = self.office.desk.draining() => {
+                        return Err(Status::unavailable("shutting down"));
+                    }
+                };
+                if sent.is_err() {
                     return Ok(());
                 }
             }
@@ -293,6 +299,9 @@ impl AlertApi {
                     }
                 },
                 () = watcher.closed() => return Ok(()),
+                () = self.office.desk.draining() => {
+                    return Err(Status::unavailable("shutting down"));
+                }
             };
         }
     }

@@ -1,15 +1,14 @@
 //! The task that owns the state between rules and people.
 
-use std::collections::{BTreeMap, HashSet};
+mod work;
+
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use alert::centre::{Change, Command, CommandError, OutsideAlert};
-use alert::{Centre, Delivery, Notification, Routes, Status, Transition};
-use daemon::blocking;
-use daemon::chain;
+use alert::{Centre, Delivery, Notification, Routes, Transition};
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use spec::Channel;
@@ -17,6 +16,7 @@ use store::Store;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use super::metrics::AlertingMetrics;
+use work::Work;
 
 /// State space of alerts, incidents, silences, notifications and the states of rules. Never reused for
 /// anything else.
@@ -27,10 +27,6 @@ const ORDERS_MAX: usize = 1024;
 const UNDER_WAY_MAX: usize = 16;
 /// Incidents that may have changed before a slow watcher is told that it missed some.
 const CHANGED_MAX: usize = 1024;
-/// Longest time between two looks at what is due.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// How long the end waits for providers to answer.
-const HEAR_OUT: Duration = Duration::from_secs(10);
 /// Rows read at a time at the start.
 const READ_MAX: usize = 1_000_000;
 
@@ -60,14 +56,20 @@ pub enum DeskError {
     Routes(#[from] alert::ConditionError),
 }
 
-/// Says which alerts stay, whatever rules of the centre find.
-pub(super) type Holds = Box<dyn Fn(&alert::Alert) -> bool + Send>;
+/// Says which alerts stay by which of their rules, whatever rules of the centre find.
+pub(super) type Holds = Box<dyn Fn(&alert::Alert, &str) -> bool + Send>;
+/// Finds at the desk itself what there is to take, and the rows that go with it: nothing comes between.
+type Find = Box<dyn FnOnce(&Centre) -> (Vec<Transition>, Vec<Change>) + Send>;
 
 /// What someone wants of the desk.
 enum Order {
     Take {
         transitions: Vec<Transition>,
         rows: Vec<Change>,
+        done: oneshot::Sender<Result<(), DeskError>>,
+    },
+    Find {
+        find: Find,
         done: oneshot::Sender<Result<(), DeskError>>,
     },
     Settle {
@@ -102,6 +104,7 @@ pub struct Desk {
     orders: mpsc::Sender<Order>,
     changed: broadcast::Sender<String>,
     store: Arc<Store>,
+    shutdown: Shutdown,
 }
 
 impl std::fmt::Debug for Desk {
@@ -149,6 +152,7 @@ impl Desk {
             orders,
             changed: changed.clone(),
             store: Arc::clone(&store),
+            shutdown: shutdown.clone(),
         };
         let work = Work {
             centre,
@@ -194,6 +198,19 @@ impl Desk {
             done,
         })
         .await
+    }
+
+    /// Takes what `find` finds when it is its turn, and the rows with it: all is durable when it returns.
+    /// What several find in this way is found one after another, each with what came of those before.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub(super) async fn take_found(
+        &self,
+        find: impl FnOnce(&Centre) -> (Vec<Transition>, Vec<Change>) + Send + 'static,
+    ) -> Result<(), DeskError> {
+        let find = Box::new(find);
+        self.order(|done| Order::Find { find, done }).await
     }
 
     /// Makes of the rules' alerts exactly these, and those that `holds` says.
@@ -264,6 +281,11 @@ impl Desk {
         self.changed.subscribe()
     }
 
+    /// Waits until the process is to end: whoever watches goes then, and does not hold it up.
+    pub(super) async fn draining(&self) {
+        self.shutdown.draining().await;
+    }
+
     /// A notification that was taken or given up, by its id.
     ///
     /// # Errors
@@ -300,196 +322,4 @@ fn prefix(store: &Store) -> Result<String, store::Error> {
     let row = (KEY.to_vec(), Some(prefix.clone().into_bytes()));
     store.change_state(SPACE, [row])?;
     Ok(prefix)
-}
-
-struct Work {
-    centre: Centre,
-    store: Arc<Store>,
-    carrier: Arc<dyn Carrier>,
-    metrics: Arc<AlertingMetrics>,
-    clock: SharedClock,
-    orders: mpsc::WeakSender<Order>,
-    changed: broadcast::Sender<String>,
-    under_way: HashSet<String>,
-    room: BTreeMap<Channel, Arc<Semaphore>>,
-    shutdown: Shutdown,
-}
-
-impl Work {
-    async fn run(mut self, mut queue: mpsc::Receiver<Order>) {
-        let now = self.clock.wall_millis();
-        self.centre.tick(now);
-        if let Err(error) = self.keep(Vec::new()).await {
-            tracing::error!(error = chain(&error), "alerting");
-            return;
-        }
-        loop {
-            self.send();
-            self.metrics.show(&self.centre);
-            let order = tokio::select! {
-                order = queue.recv() => order,
-                () = tokio::time::sleep(self.until_due()) => None,
-                () = self.shutdown.draining() => return self.hear_out(queue).await,
-            };
-            let worked = match order {
-                Some(order) => self.carry_out(order).await,
-                None => {
-                    self.centre.tick(self.clock.wall_millis());
-                    self.keep(Vec::new()).await
-                }
-            };
-            if let Err(error) = worked {
-                // What is in memory is ahead of what is kept: nothing may follow from it.
-                tracing::error!(
-                    error = chain(&error),
-                    "alerting stops until the coordinator is started again"
-                );
-                return;
-            }
-        }
-    }
-
-    /// Waits for what is under way, so that it is not sent again in the next life.
-    async fn hear_out(mut self, mut queue: mpsc::Receiver<Order>) {
-        let end = tokio::time::Instant::now() + HEAR_OUT;
-        while !self.under_way.is_empty() {
-            let Ok(Some(order)) = tokio::time::timeout_at(end, queue.recv()).await else {
-                return;
-            };
-            // Whoever wants something else hears that the process goes down.
-            if matches!(order, Order::Delivered { .. }) && self.carry_out(order).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn until_due(&self) -> Duration {
-        let now = self.clock.wall_millis();
-        // One that is under way is not due, whatever its time.
-        let attempts = self.centre.queued();
-        let attempts = attempts.filter(|it| !self.under_way.contains(&it.id));
-        let attempt = attempts
-            .map(|it| it.next_millis)
-            .filter(|at| *at > now)
-            .min();
-        let due = self.centre.next_due().into_iter().chain(attempt).min();
-        let wait = due.map_or(i64::MAX, |due| due.saturating_sub(now)).max(0);
-        Duration::from_millis(wait.cast_unsigned()).min(LOOK_EVERY)
-    }
-
-    async fn carry_out(&mut self, order: Order) -> Result<(), store::Error> {
-        let now = self.clock.wall_millis();
-        let (rows, done) = match order {
-            Order::Look(look) => {
-                look(&self.centre);
-                return Ok(());
-            }
-            Order::Act { by, command, done } => {
-                let outcome = self.centre.command(&by, command, now);
-                let kept = self.keep(Vec::new()).await;
-                drop(done.send(match (outcome, &kept) {
-                    (_, Err(_)) => Err(DeskError::Stopped),
-                    (outcome, Ok(())) => outcome.map_err(DeskError::from),
-                }));
-                return kept;
-            }
-            Order::Delivered {
-                notification,
-                delivery,
-            } => {
-                self.under_way.remove(&notification.id);
-                self.metrics.delivered(&notification, &delivery, now);
-                self.centre.delivered(&notification.id, delivery, now);
-                return self.keep(Vec::new()).await;
-            }
-            Order::Reroute { routes, done } => {
-                let outcome = self.centre.reroute(*routes, now);
-                let kept = self.keep(Vec::new()).await;
-                drop(done.send(match &kept {
-                    Err(_) => Err(DeskError::Stopped),
-                    Ok(()) => outcome.map_err(DeskError::from),
-                }));
-                return kept;
-            }
-            Order::Take {
-                transitions,
-                rows,
-                done,
-            } => {
-                self.centre.take(transitions, now);
-                (rows, done)
-            }
-            Order::Settle {
-                firing,
-                holds,
-                rows,
-                done,
-            } => {
-                self.centre.settle(firing, &*holds, now);
-                (rows, done)
-            }
-            Order::Outside { alerts, done } => {
-                self.centre.take_outside(alerts, now);
-                (Vec::new(), done)
-            }
-        };
-        let kept = self.keep(rows).await;
-        drop(done.send(match &kept {
-            Ok(()) => Ok(()),
-            Err(_) => Err(DeskError::Stopped),
-        }));
-        kept
-    }
-
-    /// Makes durable what has changed, and tells who watches.
-    async fn keep(&mut self, mut rows: Vec<Change>) -> Result<(), store::Error> {
-        rows.extend(self.centre.changes());
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let changed: Vec<String> = rows
-            .iter()
-            .filter_map(|row| row.key.strip_prefix(b"i/"))
-            .map(|id| String::from_utf8_lossy(id).into_owned())
-            .collect();
-        let store = Arc::clone(&self.store);
-        let rows = rows.into_iter().map(|row| (row.key, row.value));
-        let rows: Vec<_> = rows.collect();
-        let written = blocking::spawn(move || store.change_state(SPACE, rows)).await;
-        written.unwrap_or(Err(store::Error::Poisoned))?;
-        for id in changed {
-            // Nobody may be watching.
-            drop(self.changed.send(id));
-        }
-        Ok(())
-    }
-
-    /// Sends what is due and not under way.
-    fn send(&mut self) {
-        for notification in self.centre.due(self.clock.wall_millis()) {
-            if self.under_way.contains(&notification.id) || notification.status != Status::Queued {
-                continue;
-            }
-            let room = self.room.get(&notification.target.channel).map(Arc::clone);
-            let Some(permit) = room.and_then(|room| room.try_acquire_owned().ok()) else {
-                continue;
-            };
-            let Some(orders) = self.orders.upgrade() else {
-                return;
-            };
-            self.under_way.insert(notification.id.clone());
-            let carrier = Arc::clone(&self.carrier);
-            let task = async move {
-                let delivery = carrier.carry(&notification).await;
-                drop(permit);
-                let order = Order::Delivered {
-                    notification: Box::new(notification),
-                    delivery,
-                };
-                // The desk is gone: it is sent again in the next life, under the same id.
-                drop(orders.send(order).await);
-            };
-            drop(self.shutdown.spawn("notification", task));
-        }
-    }
 }

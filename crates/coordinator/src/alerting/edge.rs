@@ -43,6 +43,27 @@ struct Firing {
     rule: String,
     /// Since when, by the agent's clock.
     at_millis: i64,
+    /// When that was heard, by the clock of the centre.
+    #[serde(default)]
+    heard_millis: i64,
+}
+
+/// The end of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ended {
+    /// When, by the agent's clock.
+    at_millis: i64,
+    /// When that was heard, by the clock of the centre.
+    heard_millis: i64,
+}
+
+/// What an agent found.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Found {
+    /// In our words; nothing in it is later than the centre's now.
+    pub(super) transition: Transition,
+    /// When, by the agent's clock as it is, which only its own times are compared with.
+    pub(super) agent_millis: i64,
 }
 
 /// What an agent runs.
@@ -52,13 +73,13 @@ struct Owner {
     version: String,
     /// The rules, and since when.
     rules: BTreeMap<String, i64>,
-    /// What fires by it, by fingerprint.
+    /// What fires by it, by [`name`].
     firing: BTreeMap<String, Firing>,
     /// Rules that the centre took back, and when.
     left: BTreeMap<String, i64>,
-    /// What is over, and when, by the agent's clock.
+    /// What is over, by [`name`].
     #[serde(skip)]
-    ended: BTreeMap<String, i64>,
+    ended: BTreeMap<String, Ended>,
 }
 
 /// What comes of an agent's word on all its rules.
@@ -66,7 +87,7 @@ struct Owner {
 pub(super) struct Taken {
     /// What fires and was not known to.
     pub(super) firing: Vec<Transition>,
-    /// Fingerprints of what is over and was not known to be.
+    /// What is over and was not known to be, by [`name`].
     pub(super) over: BTreeSet<String>,
     /// Rules that the centre has the word on again.
     pub(super) left: BTreeSet<String>,
@@ -83,6 +104,69 @@ pub struct Edge {
 
 fn node(labels: &BTreeMap<String, String>) -> Option<&str> {
     labels.get(NODE).map(String::as_str)
+}
+
+/// What an alert of a rule is kept by: two rules may find the same.
+pub(super) fn name(fingerprint: &str, rule: &str) -> String {
+    format!("{fingerprint} {rule}")
+}
+
+/// What an alert that was found is kept by.
+pub(super) fn name_of(found: &Transition) -> String {
+    name(&fingerprint(&found.labels), &found.rule)
+}
+
+impl Owner {
+    /// Compares a list of what fires with what is known to. What was heard since the list was made counts
+    /// more than it; that is seen by the agent's clock, and long afterwards, should that have been put back,
+    /// by ours.
+    fn compare(&mut self, run: &RulesRun, firing: Vec<Found>, now_millis: i64, taken: &mut Taken) {
+        let is_newer = |at_millis: i64, heard_millis: i64| {
+            at_millis >= run.wall_millis && heard_millis >= now_millis - GRACE_MILLIS
+        };
+        let mut said = BTreeSet::new();
+        for found in firing {
+            let name = name_of(&found.transition);
+            let ended = self.ended.get(&name);
+            let is_over = ended.is_some_and(|it| is_newer(it.at_millis, it.heard_millis));
+            if is_over || !self.rules.contains_key(&found.transition.rule) {
+                continue;
+            }
+            said.insert(name.clone());
+            let firing = Firing {
+                rule: found.transition.rule.clone(),
+                at_millis: found.agent_millis,
+                heard_millis: now_millis,
+            };
+            if self.firing.insert(name, firing).is_none() {
+                taken.firing.push(found.transition);
+            }
+        }
+        let rules = &self.rules;
+        let is_over = |name: &String, firing: &Firing| {
+            run.firing_is_whole
+                && rules.contains_key(&firing.rule)
+                && !said.contains(name)
+                // One that began in the millisecond of the list was in it.
+                && !is_newer(firing.at_millis - 1, firing.heard_millis)
+        };
+        let over = self.firing.iter().filter(|(name, it)| is_over(name, it));
+        taken.over = over.map(|(name, _)| name.clone()).collect();
+        self.firing
+            .retain(|name, it| !taken.over.contains(name) && rules.contains_key(&it.rule));
+    }
+
+    /// Reads what an earlier version kept by the fingerprint alone.
+    fn with_names(mut self) -> Self {
+        let firing = std::mem::take(&mut self.firing).into_iter();
+        self.firing = firing
+            .map(|(key, firing)| match key.split_once(' ') {
+                Some(_) => (key, firing),
+                None => (name(&key, &firing.rule), firing),
+            })
+            .collect();
+        self
+    }
 }
 
 fn row(agent: &str, owner: &Owner) -> Change {
@@ -104,7 +188,8 @@ impl Edge {
             let name = row.key.strip_prefix(PREFIX).unwrap_or_default();
             match serde_json::from_slice::<Owner>(&row.value) {
                 Ok(owner) => {
-                    owners.insert(String::from_utf8_lossy(name).into_owned(), owner);
+                    let agent = String::from_utf8_lossy(name).into_owned();
+                    owners.insert(agent, owner.with_names());
                 }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -165,36 +250,35 @@ impl Edge {
         if found.to == State::Firing {
             return found.active_millis < *since;
         }
-        !owner.firing.contains_key(&fingerprint(&found.labels))
+        !owner.firing.contains_key(&name_of(found))
     }
 
-    /// Whether an alert that fires stays, whatever the centre finds.
-    pub(super) fn holds(&self, alert: &Alert) -> bool {
+    /// Whether an alert that fires by a rule stays, whatever the centre finds.
+    pub(super) fn holds(&self, alert: &Alert, rule: &str) -> bool {
         let owners = self.lock();
         let Some(owner) = node(&alert.labels).and_then(|node| owners.get(node)) else {
             return false;
         };
-        owner.firing.contains_key(&alert.fingerprint) || owner.left.contains_key(&alert.rule)
+        let name = name(&alert.fingerprint, rule);
+        owner.firing.contains_key(&name) || owner.left.contains_key(rule)
     }
 
     /// Takes note of what an agent found; none when its rule is not in force any more.
-    pub(super) fn found(
-        &self,
-        agent: &str,
-        found: &Transition,
-        now_millis: i64,
-    ) -> Option<Vec<Change>> {
+    pub(super) fn found(&self, agent: &str, found: &Found, now_millis: i64) -> Option<Vec<Change>> {
+        let at_millis = found.agent_millis;
+        let found = &found.transition;
         if !self.in_force.borrow().paths.contains(&found.rule) {
             return None;
         }
         let mut owners = self.lock();
         let owner = owners.entry(agent.to_owned()).or_default();
-        let name = fingerprint(&found.labels);
+        let name = name_of(found);
         if found.to == State::Firing {
             owner.ended.remove(&name);
             let firing = Firing {
                 rule: found.rule.clone(),
-                at_millis: found.at_millis,
+                at_millis,
+                heard_millis: now_millis,
             };
             owner.firing.insert(name, firing);
         } else {
@@ -202,7 +286,11 @@ impl Edge {
             if owner.ended.len() >= ENDED_MAX {
                 owner.ended.clear();
             }
-            owner.ended.insert(name, found.at_millis);
+            let ended = Ended {
+                at_millis,
+                heard_millis: now_millis,
+            };
+            owner.ended.insert(name, ended);
         }
         // An agent that says it before it has said what it runs will do so; if not, the centre goes on.
         if !owner.rules.contains_key(&found.rule) {
@@ -216,7 +304,7 @@ impl Edge {
         &self,
         agent: &str,
         run: &RulesRun,
-        firing: Vec<Transition>,
+        firing: Vec<Found>,
         now_millis: i64,
     ) -> Taken {
         let paths = Arc::clone(&self.in_force.borrow());
@@ -239,40 +327,7 @@ impl Edge {
             }
         }
         owner.version.clone_from(&run.version);
-        let mut said = BTreeSet::new();
-        for found in firing {
-            let name = fingerprint(&found.labels);
-            let is_over = owner
-                .ended
-                .get(&name)
-                .is_some_and(|at| *at >= run.wall_millis);
-            if is_over || !owner.rules.contains_key(&found.rule) {
-                continue;
-            }
-            said.insert(name.clone());
-            let rule = found.rule.clone();
-            let at_millis = found.at_millis;
-            let known = owner.firing.insert(name, Firing { rule, at_millis });
-            if known.is_none() {
-                taken.firing.push(found);
-            }
-        }
-        let rules = &owner.rules;
-        let is_over = |name: &String, firing: &Firing| {
-            run.firing_is_whole
-                && rules.contains_key(&firing.rule)
-                && !said.contains(name)
-                && firing.at_millis <= run.wall_millis
-        };
-        taken.over = owner
-            .firing
-            .iter()
-            .filter(|(name, firing)| is_over(name, firing))
-            .map(|(name, _)| name.clone())
-            .collect();
-        owner
-            .firing
-            .retain(|name, firing| !taken.over.contains(name) && rules.contains_key(&firing.rule));
+        owner.compare(run, firing, now_millis, &mut taken);
         taken.rows.push(row(agent, owner));
         taken
     }
@@ -283,12 +338,20 @@ impl Edge {
         let Some(owner) = node(&found.labels).and_then(|node| owners.get(node)) else {
             return false;
         };
-        let name = fingerprint(&found.labels);
-        let ended = owner.ended.get(&name).copied().unwrap_or(i64::MIN);
+        let name = name_of(found);
+        let ended = owner.ended.get(&name);
+        let ended = ended.map_or(i64::MIN, |ended| ended.heard_millis);
         owner.rules.contains_key(&found.rule)
             && !owner.firing.contains_key(&name)
             && ended < now_millis - GRACE_MILLIS
             && found.at_millis < now_millis - GRACE_MILLIS
+    }
+
+    /// Whether an agent runs rules no more, if its word is taken.
+    pub(super) fn would_leave(&self, agent: &str, run: &RulesRun) -> bool {
+        let owners = self.lock();
+        let runs = owners.get(agent).map(|owner| owner.rules.keys());
+        runs.is_some_and(|mut runs| runs.any(|rule| !run.rules.contains(rule)))
     }
 
     /// Rules that the centre took back long enough ago to know all that fires by them, by agent; they are

@@ -104,6 +104,7 @@ fn notification(target: Target, now: i64) -> Notification {
         attempts: 0,
         queued_millis: now,
         next_millis: now,
+        stands_for: Vec::new(),
     }
 }
 

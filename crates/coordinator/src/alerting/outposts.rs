@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alert::rules::{EdgeRules, NODE, RuleFile};
-use alert::{Alert, State, Transition};
+use alert::{Alert, Centre, State, Transition};
 use daemon::clock::SharedClock;
 use daemon::shutdown::Shutdown;
 use spec::Level;
@@ -13,7 +13,7 @@ use wire::transition::{AlertTransition, RulesRun};
 
 use super::AlertingMetrics;
 use super::desk::{Desk, DeskError};
-use super::edge::{Edge, InForce};
+use super::edge::{Edge, Found, InForce, name, name_of};
 use super::office::Ground;
 use super::rules::Rules;
 use crate::config::Config;
@@ -43,14 +43,15 @@ impl std::fmt::Debug for Outposts {
 }
 
 /// What an agent found, in our words. What it says of the future is of now.
-fn transition(found: AlertTransition, now_millis: i64) -> Transition {
+fn found(found: AlertTransition, now_millis: i64) -> Found {
     let state = |word: &str| match word {
         "firing" => State::Firing,
         "pending" => State::Pending,
         _ => State::Inactive,
     };
-    Transition {
-        at_millis: found.at_millis.min(now_millis),
+    let agent_millis = found.at_millis;
+    let transition = Transition {
+        at_millis: agent_millis.min(now_millis),
         rule: found.rule,
         labels: found.labels,
         annotations: found.annotations,
@@ -60,14 +61,18 @@ fn transition(found: AlertTransition, now_millis: i64) -> Transition {
         value: found.value,
         active_millis: found.active_millis.min(now_millis),
         sample_millis: found.sample_millis,
+    };
+    Found {
+        transition,
+        agent_millis,
     }
 }
 
-/// The end of an alert that fires.
-fn end_of(alert: &Alert, now_millis: i64) -> Transition {
+/// The end of an alert that fires by a rule.
+fn end_of(alert: &Alert, rule: &str, now_millis: i64) -> Transition {
     Transition {
         at_millis: now_millis,
-        rule: alert.rule.clone(),
+        rule: rule.to_owned(),
         labels: alert.labels.clone(),
         annotations: alert.annotations.clone(),
         level: alert.level,
@@ -77,6 +82,17 @@ fn end_of(alert: &Alert, now_millis: i64) -> Transition {
         active_millis: alert.starts_millis,
         sample_millis: None,
     }
+}
+
+/// The ends of those alerts of rules that fire.
+fn ends(centre: &Centre, over: impl Fn(&Alert, &str) -> bool, now_millis: i64) -> Vec<Transition> {
+    let mut ends = Vec::new();
+    for alert in centre.alerts() {
+        let rules = alert.rules().filter(|rule| !rule.is_empty());
+        let rules = rules.filter(|rule| over(alert, rule));
+        ends.extend(rules.map(|rule| end_of(alert, rule, now_millis)));
+    }
+    ends
 }
 
 impl Outposts {
@@ -121,13 +137,19 @@ impl Outposts {
     /// When it could not be made durable.
     pub async fn found(&self, agent: &str, found: AlertTransition) -> Result<(), DeskError> {
         let now = self.clock.wall_millis();
-        let found = transition(found, now);
-        let Some(rows) = self.edge.found(agent, &found, now) else {
-            tracing::info!(agent, rule = found.rule, "an alert of a rule that is gone");
-            return Ok(());
+        let found = self::found(found, now);
+        let (edge, agent) = (self.edge.clone(), agent.to_owned());
+        let metrics = Arc::clone(&self.metrics);
+        let find = move |_: &Centre| {
+            let Some(rows) = edge.found(&agent, &found, now) else {
+                let rule = found.transition.rule;
+                tracing::info!(agent, rule, "an alert of a rule that is gone");
+                return (Vec::new(), Vec::new());
+            };
+            metrics.edge_transitions.inc();
+            (vec![found.transition], rows)
         };
-        self.metrics.edge_transitions.inc();
-        self.desk.take(vec![found], rows).await
+        self.desk.take_found(find).await
     }
 
     /// Takes an agent's word on what it runs and what fires by it.
@@ -144,43 +166,36 @@ impl Outposts {
                 "an agent does not run the rules; the centre does"
             );
         }
-        let own = std::mem::take(&mut run.firing).into_iter();
-        let own = own.filter(|it| it.labels.get(NODE).is_some_and(|node| node == agent));
-        let firing = own.map(|it| transition(it, now)).collect();
-        let taken = self.edge.run(agent, &run, firing, now);
-        self.metrics.edge_agents.set_count(self.edge.current());
-        let mut transitions = taken.firing;
-        if !taken.left.is_empty() {
-            let of_these = |it: &Transition| {
-                taken.left.contains(&it.rule) && it.labels.get(NODE).is_some_and(|it| it == agent)
-            };
-            transitions.extend(self.rules.firing().await.into_iter().filter(of_these));
-        }
-        if !taken.over.is_empty() {
-            let over = taken.over;
-            transitions.extend(self.ends(move |it| over.contains(&it.fingerprint)).await?);
-        }
-        if transitions.is_empty() && taken.rows.is_empty() {
-            return Ok(());
-        }
-        self.desk.take(transitions, taken.rows).await
-    }
-
-    /// The ends of those alerts of rules that fire.
-    async fn ends(
-        &self,
-        which: impl Fn(&Alert) -> bool + Send + 'static,
-    ) -> Result<Vec<Transition>, DeskError> {
-        let now = self.clock.wall_millis();
-        let look = move |centre: &alert::Centre| {
-            let alerts = centre.alerts();
-            let firing = alerts.filter(|it| it.firing && !it.rule.is_empty());
-            firing
-                .filter(|it| which(it))
-                .map(|it| end_of(it, now))
-                .collect()
+        let of_agent = |labels: &BTreeMap<String, String>, agent: &str| {
+            labels.get(NODE).is_some_and(|node| node == agent)
         };
-        self.desk.look(look).await
+        let own = std::mem::take(&mut run.firing).into_iter();
+        let own = own.filter(|it| of_agent(&it.labels, agent));
+        let firing: Vec<Found> = own.map(|it| found(it, now)).collect();
+        let central = if self.edge.would_leave(agent, &run) {
+            self.rules.firing().await
+        } else {
+            Vec::new()
+        };
+        let (edge, agent) = (self.edge.clone(), agent.to_owned());
+        // At the desk, so that nothing the agent says by another way comes between what is decided here and
+        // what is done.
+        let find = move |centre: &Centre| {
+            let taken = edge.run(&agent, &run, firing, now);
+            let mut transitions = taken.firing;
+            let central = central.into_iter();
+            transitions.extend(
+                central.filter(|it| taken.left.contains(&it.rule) && of_agent(&it.labels, &agent)),
+            );
+            let over = |it: &Alert, rule: &str| taken.over.contains(&name(&it.fingerprint, rule));
+            if !taken.over.is_empty() {
+                transitions.extend(ends(centre, over, now));
+            }
+            (transitions, taken.rows)
+        };
+        let taken = self.desk.take_found(find).await;
+        self.metrics.edge_agents.set_count(self.edge.current());
+        taken
     }
 
     /// What agents find, beside the rules of the centre.
@@ -237,26 +252,26 @@ impl Outposts {
                 self.run(&agent, RulesRun::default()).await?;
             }
         }
-        let (left, rows) = self.edge.take_left(now);
         let central = self.rules.firing().await;
-        let mut transitions: Vec<Transition> = Vec::new();
-        if !left.is_empty() {
-            let known: BTreeSet<String> = central
-                .iter()
-                .map(|it| alert::fingerprint(&it.labels))
-                .collect();
-            let ends = self.ends(move |it| {
-                let agent = it.labels.get(NODE).cloned().unwrap_or_default();
-                left.contains(&(agent, it.rule.clone())) && !known.contains(&it.fingerprint)
-            });
-            transitions.extend(ends.await?);
-        }
-        // What others write under an agent's name no agent sees: the centre says it, late.
-        let silent = central.into_iter();
-        transitions.extend(silent.filter(|it| self.edge.is_silent_on(it, now)));
-        if transitions.is_empty() && rows.is_empty() {
-            return Ok(());
-        }
-        self.desk.take(transitions, rows).await
+        let edge = self.edge.clone();
+        let find = move |centre: &Centre| {
+            let (left, rows) = edge.take_left(now);
+            let mut transitions: Vec<Transition> = Vec::new();
+            if !left.is_empty() {
+                let known = central.iter();
+                let known: BTreeSet<String> = known.map(name_of).collect();
+                let over = |it: &Alert, rule: &str| {
+                    let agent = it.labels.get(NODE).cloned().unwrap_or_default();
+                    left.contains(&(agent, rule.to_owned()))
+                        && !known.contains(&name(&it.fingerprint, rule))
+                };
+                transitions.extend(ends(centre, over, now));
+            }
+            // What others write under an agent's name no agent sees: the centre says it, late.
+            let silent = central.into_iter();
+            transitions.extend(silent.filter(|it| edge.is_silent_on(it, now)));
+            (transitions, rows)
+        };
+        self.desk.take_found(find).await
     }
 }

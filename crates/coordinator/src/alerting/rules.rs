@@ -175,7 +175,7 @@ impl Rules {
         let edge = self.parts.edge.clone();
         let firing = groups.iter().flat_map(firing);
         let firing = firing.filter(|it| edge.passes(it)).collect();
-        let holds = Box::new(move |alert: &alert::Alert| edge.holds(alert));
+        let holds = Box::new(move |alert: &alert::Alert, rule: &str| edge.holds(alert, rule));
         self.parts.desk.settle(firing, holds, rows).await?;
         let rules: usize = groups.iter().map(|group| group.rules().len()).sum();
         self.parts.metrics.rules.set_count(rules);

@@ -29,7 +29,7 @@ pub(super) fn alert(alert: &Alert) -> proto::Alert {
             None => String::new(),
             Some(Held::Silence { id }) => format!("silence {id}"),
             Some(Held::Parent { fingerprint }) => format!("parent {fingerprint}"),
-            Some(Held::Hand) => "hand".to_owned(),
+            Some(Held::Hand { .. }) => "hand".to_owned(),
             Some(Held::Policy) => "policy".to_owned(),
         },
         flapping: alert.flapping,
@@ -42,7 +42,7 @@ fn count(count: usize) -> u32 {
 
 pub(super) fn incident(centre: &Centre, incident: &Incident) -> proto::Incident {
     let alerts = centre.alerts_of(&incident.id);
-    let (mut firing, mut total) = (0, 0);
+    let (mut firing, mut total) = (0, incident.let_go);
     for alert in alerts {
         firing += usize::from(alert.firing);
         total += 1;
@@ -69,7 +69,10 @@ pub(super) fn incident(centre: &Centre, incident: &Incident) -> proto::Incident 
         verdict_note: verdict.map_or_else(String::new, |(_, said)| said.note.clone()),
         reopened: incident.reopened,
         rungs: count(incident.climb.rungs),
-        escalates_millis: incident.dues.escalate.unwrap_or(0),
+        escalates_millis: incident
+            .dues
+            .escalate
+            .map_or(0, |due| due.max(incident.dues.silenced.unwrap_or(due))),
         told: incident
             .told
             .iter()

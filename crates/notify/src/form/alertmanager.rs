@@ -67,6 +67,8 @@ fn one(message: &Message, alert: &AlertLine, bounds: Bounds, external_url: Optio
     };
     let ends = match alert.ends_millis {
         Some(ends) if !alert.firing => ends,
+        // Someone said that it is over, whatever fires.
+        _ if message.kind == Kind::Resolve => message.at_millis,
         _ => message.at_millis.saturating_add(lasts),
     };
     // Alertmanager refuses an alert that ends before it starts.

@@ -24,6 +24,7 @@ fn notification(id: &str, kind: Kind) -> Notification {
         attempts: 0,
         queued_millis: 0,
         next_millis: 0,
+        stands_for: Vec::new(),
     }
 }
 
@@ -208,6 +209,17 @@ fn the_webhooks_payload_is_alertmanagers() {
         })
     );
     assert_eq!(payload["vedette"]["kind"], "trigger");
+}
+
+#[test]
+fn an_alertmanager_hears_the_end_of_what_somebody_says_is_over() {
+    let mut message = notification("t/2", Kind::Resolve).message;
+    message.alerts[0].firing = true;
+    message.alerts[0].ends_millis = None;
+    let body = super::alertmanager::body(&message, None);
+    let alerts: Value = serde_json::from_slice(&body).unwrap();
+    let ends = crate::when::rfc3339(message.at_millis);
+    assert_eq!(alerts[0]["endsAt"], ends.as_str());
 }
 
 proptest! {

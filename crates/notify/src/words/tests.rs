@@ -92,3 +92,12 @@ fn a_link_is_of_the_web_or_none() {
     assert_eq!(url("javascript:alert(1)"), None);
     assert_eq!(url("https://a/<b"), None);
 }
+
+#[test]
+fn a_word_says_whose_the_incident_is() {
+    let mut message = example::message(Kind::Update, 4);
+    message.assignee = Some("anna".to_owned());
+    let words = Words::new(&message, None);
+    assert_eq!(words.lead, "still open after 4 min; assigned to anna");
+    assert_eq!(words.assignee.as_deref(), Some("anna"));
+}

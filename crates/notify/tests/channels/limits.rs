@@ -104,6 +104,7 @@ fn message() -> impl Strategy<Value = Message> {
             title: texts.1,
             opened_millis: numbers.0,
             reopened: 0,
+            assignee: None,
             at_millis: numbers.1,
             alerts_total: alerts.len() + usize::from(numbers.2),
             alerts,

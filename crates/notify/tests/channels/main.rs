@@ -56,6 +56,7 @@ pub(crate) fn notification(channel: Channel, address: &str, kind: Kind) -> Notif
         attempts: 0,
         queued_millis: NOW,
         next_millis: NOW,
+        stands_for: Vec::new(),
     }
 }
 
