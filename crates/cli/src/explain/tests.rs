@@ -71,7 +71,7 @@ alerting_config:
               data_collection.real_time_processing: rules look at what is stored, once an interval; samples are
                   not looked at as they arrive
 
-            4 settings, 3 in force; 48 rules that alert (47 of them on without being asked for), 0 that record
+            4 settings, 3 in force; 49 rules that alert (48 of them on without being asked for), 0 that record
         "#]],
     );
 }
