@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
                 Some(proto::sync_request::Message::Hello(hello)) => check_hello(hello),
                 Some(proto::sync_request::Message::Batch(batch)) => check_batch(batch),
                 Some(proto::sync_request::Message::Loss(loss)) => {
-                    drop(wire::ingest::Loss::try_from(loss))
+                    drop(wire::ingest::Loss::try_from(loss));
                 }
                 Some(proto::sync_request::Message::RulesRun(run)) => {
                     drop(transition::RulesRun::try_from(run));

@@ -134,7 +134,7 @@ fn revoke(dir: &Path, name: &str, reason: Option<&str>) -> anyhow::Result<()> {
     } else {
         "\n"
     };
-    write!(list, "{begin}{}\n", line.trim_end()).with_context(what)?;
+    writeln!(list, "{begin}{}", line.trim_end()).with_context(what)?;
     list.sync_all().with_context(what)?;
     output::print(&format!(
         "{}  tls.revoked of the coordinator: where it reads this file, {name} is cut off within seconds\n",
