@@ -37,6 +37,10 @@ pub struct Config {
     pub alertmanager: BTreeMap<String, AlertmanagerConfig>,
     /// Files of templates by the templates' names.
     pub templates: BTreeMap<String, PathBuf>,
+    /// Labels that alerts bear in an Alertmanager, where they have none of that name. Whoever reads the
+    /// configuration knows them from elsewhere.
+    #[serde(skip)]
+    pub external_labels: BTreeMap<String, String>,
 }
 
 /// How the mail server is spoken to.

@@ -216,7 +216,10 @@ impl Senders {
             Channel::Phone => form::twilio::twiml(&mut rendering),
             Channel::Sms => form::twilio::sms(&words, &mut rendering),
             Channel::Webhook => json(&form::webhook::body(message, "preview", external_url)),
-            Channel::Alertmanager => json(&form::alertmanager::body(message, external_url)),
+            Channel::Alertmanager => {
+                let labels = &self.config.external_labels;
+                json(&form::alertmanager::body(message, external_url, labels))
+            }
         }
     }
 }

@@ -135,7 +135,11 @@ async fn read(
     documents: Vec<Document>,
 ) -> Result<(Book, Senders), OfficeError> {
     let work = move || -> Result<(Book, Senders), OfficeError> {
-        let senders = Senders::open(config.notify.clone())?;
+        let mut notify = config.notify.clone();
+        notify
+            .external_labels
+            .clone_from(&config.alerting.external_labels);
+        let senders = Senders::open(notify)?;
         let mut book = Book::read(&config, &documents)?;
         book.missing.extend(senders.missing(&book.routes.policy));
         if let Some(target) = &book.heartbeat {

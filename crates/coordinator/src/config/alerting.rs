@@ -27,7 +27,7 @@ pub struct AlertingConfig {
     pub query_offset: HumanDuration,
     /// Groups that are evaluated at a time.
     pub concurrency_max: usize,
-    /// Labels that templates of rules may use.
+    /// Labels that templates of rules may use, and that alerts bear in an Alertmanager.
     pub external_labels: BTreeMap<String, String>,
     /// The address under which people reach the coordinator, for links.
     pub external_url: String,

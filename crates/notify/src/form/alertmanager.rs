@@ -1,5 +1,7 @@
 //! Alerts for an Alertmanager, as Prometheus posts them to `/api/v2/alerts`.
 
+use std::collections::BTreeMap;
+
 use alert::{AlertLine, Kind, Message};
 use serde_json::{Value, json};
 
@@ -14,15 +16,20 @@ const FIRING_MILLIS: i64 = 24 * 3600 * 1000;
 /// How long a test fires.
 const TEST_MILLIS: i64 = 60 * 1000;
 
-/// The list of alerts.
-pub(crate) fn body(message: &Message, external_url: Option<&str>) -> Vec<u8> {
+/// The list of alerts. Those that lack one of `external_labels` bear it.
+pub(crate) fn body(
+    message: &Message,
+    external_url: Option<&str>,
+    external_labels: &BTreeMap<String, String>,
+) -> Vec<u8> {
     fitted(message, |alerts, bounds| {
         let mut list: Vec<Value> = alerts
             .iter()
-            .map(|alert| one(message, alert, bounds, external_url))
+            .map(|alert| one(message, alert, bounds, external_url, external_labels))
             .collect();
         if list.is_empty() {
-            list.push(one(message, &whole(message), bounds, external_url));
+            let whole = whole(message);
+            list.push(one(message, &whole, bounds, external_url, external_labels));
         }
         Value::Array(list).to_string().into_bytes()
     })
@@ -50,7 +57,13 @@ fn whole(message: &Message) -> AlertLine {
     }
 }
 
-fn one(message: &Message, alert: &AlertLine, bounds: Bounds, external_url: Option<&str>) -> Value {
+fn one(
+    message: &Message,
+    alert: &AlertLine,
+    bounds: Bounds,
+    external_url: Option<&str>,
+    external_labels: &BTreeMap<String, String>,
+) -> Value {
     let mut labels = bounds.labels(&alert.labels);
     labels
         .entry("alertname".to_owned())
@@ -58,6 +71,9 @@ fn one(message: &Message, alert: &AlertLine, bounds: Bounds, external_url: Optio
     labels
         .entry("severity".to_owned())
         .or_insert_with(|| message.level.as_str().to_owned());
+    for (name, value) in external_labels {
+        labels.entry(name.clone()).or_insert_with(|| value.clone());
+    }
     let mut annotations = bounds.labels(&alert.annotations);
     annotations.insert("vedette_incident".to_owned(), message.incident.clone());
     let lasts = if message.kind == Kind::Test {

@@ -216,10 +216,14 @@ fn an_alertmanager_hears_the_end_of_what_somebody_says_is_over() {
     let mut message = notification("t/2", Kind::Resolve).message;
     message.alerts[0].firing = true;
     message.alerts[0].ends_millis = None;
-    let body = super::alertmanager::body(&message, None);
+    let external = [("site", "west"), ("alertname", "no")];
+    let external = external.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let body = super::alertmanager::body(&message, None, &external.into());
     let alerts: Value = serde_json::from_slice(&body).unwrap();
     let ends = crate::when::rfc3339(message.at_millis);
     assert_eq!(alerts[0]["endsAt"], ends.as_str());
+    assert_eq!(alerts[0]["labels"]["site"], "west");
+    assert_ne!(alerts[0]["labels"]["alertname"], "no");
 }
 
 proptest! {

@@ -233,7 +233,11 @@ impl Senders {
         let url = alerts_url(&key, &config.url).map_err(|error| mended(&error))?;
         let bearer = optional(&format!("{key}.bearer_file"), config.bearer_file.as_ref()).await?;
         let external_url = self.config.external_url.as_deref();
-        let body = form::alertmanager::body(&task.notification.message, external_url);
+        let body = form::alertmanager::body(
+            &task.notification.message,
+            external_url,
+            &self.config.external_labels,
+        );
         let bearer = bearer.as_ref();
         Ok(send::alertmanager::send(http, url, name, bearer, body, task.now_millis).await)
     }
