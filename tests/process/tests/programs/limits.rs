@@ -204,7 +204,9 @@ fn resident_mib(agent: &Agent) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_of_a_target_that_is_too_large_settles_under_its_memory_and_sums_stay_right() {
-    let coordinator = Coordinator::start("").await;
+    // A thousand new series a second, for as long as it takes: by default some are refused after two minutes.
+    let config = "[ingest]\nseries_per_agent_max = 1000000\n";
+    let coordinator = Coordinator::start(config).await;
     let way = channel(&coordinator);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap();
