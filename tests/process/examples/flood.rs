@@ -1,5 +1,9 @@
 //! One agent that has a hundred times as much to say as before, and fifty that go on as they did.
 //!
+//! What is measured is what the one does to the others by way of the coordinator. Its node is another
+//! machine, so what is of that node (its agent, its target, the client that keeps to no budget) gets the last
+//! processor, and the coordinator and the fifty share the rest, in the flood and before.
+//!
 //! A measurement of five minutes, run by `make bench-flood`.
 
 #![expect(
@@ -22,7 +26,9 @@ use process_tests::coordinator::Coordinator;
 use process_tests::gpus::Gpus;
 use process_tests::lane::{Stream, batch, definitions, hello};
 use process_tests::{SOON, now_millis, within};
-use tokio::sync::mpsc;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::transport::Channel;
 use wire::proto::sync_response::Message as Answer;
@@ -116,24 +122,83 @@ fn used(pid: u32) -> (f64, f64) {
     (ticks / 100.0, pages * 4096.0 / f64::from(1 << 20))
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
-    let coordinator = Coordinator::start("").await;
+/// The processors of this process but the last, and the last; none where there is but one.
+fn processors() -> Option<(CpuSet, CpuSet)> {
+    let mut rest = sched_getaffinity(None).unwrap();
+    let mut last = CpuSet::new();
+    let number = (0..CpuSet::MAX_CPU).rfind(|cpu| rest.is_set(*cpu))?;
+    last.set(number);
+    rest.unset(number);
+    (rest.count() > 0).then_some((rest, last))
+}
+
+/// Keeps this thread, and all that it starts, to processors.
+fn keep_to(processors: Option<&CpuSet>) {
+    if let Some(processors) = processors {
+        sched_setaffinity(None, processors).unwrap();
+    }
+}
+
+/// A runtime on a thread of its own, for what is of another machine.
+fn elsewhere(processors: Option<CpuSet>) -> Handle {
+    let (sender, handle) = oneshot::channel();
+    std::thread::spawn(move || {
+        keep_to(processors.as_ref());
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        sender.send(runtime.handle().clone()).unwrap();
+        runtime.block_on(std::future::pending::<()>());
+    });
+    handle.blocking_recv().unwrap()
+}
+
+/// The node of the agent that floods.
+struct Node {
+    agent: Agent,
+    series: Arc<AtomicU64>,
+    _gpus: Gpus,
+}
+
+impl Node {
+    async fn start(coordinator: Arc<Coordinator>) -> Self {
+        let series = Arc::new(AtomicU64::new(FEW));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap();
+        let router = Router::new()
+            .route("/metrics", get(page))
+            .with_state(Arc::clone(&series));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        // The fault comes in the middle of what is measured of the flood.
+        let fault_after = MEASURED * 3 / 2 + SETTLES;
+        let gpus = Gpus::new(&format!("after {} xid 3 79", fault_after.as_millis())).await;
+        let config = format!(
+            "collect_interval = \"1s\"\nsync_interval = \"1s\"\nscrape = [\"http://{target}/metrics\"]\n"
+        );
+        let agent = gpus.agent_with("flooder", &coordinator, &config, "");
+        Self {
+            agent,
+            series,
+            _gpus: gpus,
+        }
+    }
+}
+
+fn main() {
+    let (here, there) = processors().unzip();
+    let there = elsewhere(there);
+    keep_to(here.as_ref());
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(flood(there));
+}
+
+async fn flood(there: Handle) {
+    let coordinator = Arc::new(Coordinator::start("").await);
     let way = channel(&coordinator);
-    let series = Arc::new(AtomicU64::new(FEW));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = listener.local_addr().unwrap();
-    let router = Router::new()
-        .route("/metrics", get(page))
-        .with_state(Arc::clone(&series));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    // The fault comes in the middle of what is measured of the flood.
-    let fault_after = MEASURED * 3 / 2 + SETTLES;
-    let gpus = Gpus::new(&format!("after {} xid 3 79", fault_after.as_millis())).await;
-    let config = format!(
-        "collect_interval = \"1s\"\nsync_interval = \"1s\"\nscrape = [\"http://{target}/metrics\"]\n"
-    );
-    let agent = gpus.agent_with("flooder", &coordinator, &config, "");
+    let node = there.spawn(Node::start(Arc::clone(&coordinator)));
+    let Node {
+        agent,
+        series,
+        _gpus,
+    } = node.await.unwrap();
     let (sender, mut took) = mpsc::unbounded_channel();
     for number in 0..OTHERS {
         tokio::spawn(other(way.clone(), number, sender.clone()));
@@ -144,7 +209,11 @@ async fn main() {
     let before = account(&agent, &way).await;
     let flood = measure(&mut took, MEASURED).await;
     let after = account(&agent, &way).await;
-    let greedy = tokio::spawn(greedy(way.clone()));
+    let own_way = {
+        let coordinator = Arc::clone(&coordinator);
+        there.spawn(async move { channel(&coordinator) })
+    };
+    let greedy = there.spawn(greedy(own_way.await.unwrap()));
     let beside_greedy = measure(&mut took, MEASURED).await;
     greedy.abort();
     let seconds = MEASURED.as_secs_f64();
