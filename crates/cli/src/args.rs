@@ -243,8 +243,30 @@ pub(crate) struct AuditArgs {
     /// Only entries since: -1h, RFC 3339 or Unix seconds.
     #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
-    /// At most so many.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Only entries before.
+    #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
+    pub(crate) until: Option<Moment>,
+    /// Only of this caller.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) who: String,
+    /// Only of actions that begin so, such as silence or certificate.
+    #[arg(
+        long,
+        value_name = "BEGINNING",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) action: String,
+    /// Only what was done, or what was refused.
+    #[arg(long, value_parser = ["done", "refused"])]
+    pub(crate) outcome: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]

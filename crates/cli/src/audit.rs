@@ -8,15 +8,12 @@ use crate::client::Coordinator;
 use crate::output::{self, NOTHING};
 use crate::times::{self, now_millis, show_time};
 
+/// Most entries asked for at a time.
+const PAGE_MAX: u32 = 1000;
+
 /// Prints what was done and what was refused.
 pub(crate) async fn run(coordinator: &Coordinator, args: &AuditArgs) -> anyhow::Result<()> {
-    let mut client = coordinator.admin();
-    let request = coordinator.request(ListAuditRequest {
-        since_millis: args.since.map_or(0, |since| since.resolve(now_millis())),
-        limit: args.limit,
-    });
-    let answer = coordinator.ask(client.list_audit(request)).await?;
-    let entries = answer.into_inner().entries;
+    let (entries, are_more) = ask(coordinator, args).await?;
     output::print(&match args.format {
         ListFormat::Table => table(&entries),
         ListFormat::Json => {
@@ -24,7 +21,44 @@ pub(crate) async fn run(coordinator: &Coordinator, args: &AuditArgs) -> anyhow::
             serde_json::to_string_pretty(&entries)? + "\n"
         }
     })?;
+    if are_more {
+        output::note("there are older entries: a greater --limit shows them, or --until a time");
+    }
     Ok(())
+}
+
+/// The newest entries, page after page, and whether there may be more.
+async fn ask(
+    coordinator: &Coordinator,
+    args: &AuditArgs,
+) -> anyhow::Result<(Vec<AuditEntry>, bool)> {
+    let mut client = coordinator.admin();
+    let now = now_millis();
+    let mut wanted = ListAuditRequest {
+        since_millis: args.since.map_or(0, |since| since.resolve(now)),
+        until_millis: args.until.map_or(0, |until| until.resolve(now)),
+        who: args.who.clone(),
+        action: args.action.clone(),
+        outcome: args.outcome.clone().unwrap_or_default(),
+        ..ListAuditRequest::default()
+    };
+    let limit = usize::try_from(args.limit)?;
+    let mut entries = Vec::new();
+    loop {
+        let left = u32::try_from(limit - entries.len())?;
+        wanted.limit = left.min(PAGE_MAX);
+        let request = coordinator.request(wanted.clone());
+        let page = coordinator
+            .ask(client.list_audit(request))
+            .await?
+            .into_inner();
+        // A coordinator that gives more than it was asked for gives no more than is shown.
+        entries.extend(page.entries.into_iter().take(limit - entries.len()));
+        wanted.page_token = page.next_page_token;
+        if wanted.page_token.is_empty() || entries.len() == limit {
+            return Ok((entries, !wanted.page_token.is_empty()));
+        }
+    }
 }
 
 fn table(entries: &[AuditEntry]) -> String {

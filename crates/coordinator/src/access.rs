@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::metrics::Metrics;
 
 pub(crate) use audit::retain;
-pub use audit::{Audit, Entry, LISTING_MAX, Outcome};
+pub use audit::{Audit, Entry, LISTING_MAX, Outcome, Page, Wanted};
 pub use certificate::{Certificate, CertificateError};
 pub use guard::Guard;
 use limits::Limits;

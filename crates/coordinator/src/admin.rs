@@ -7,11 +7,13 @@ use tonic::{Request, Response, Status};
 use wire::proto;
 use wire::proto::admin_service_server::AdminService;
 
-use crate::access::{Audit, LISTING_MAX};
+use crate::access::{Audit, LISTING_MAX, Outcome, Wanted};
 use crate::status::ToStatus as _;
 
 /// Entries of a listing that says no number.
 const LISTING_DEFAULT: usize = 100;
+/// Longest place where a page ends: the key of a row.
+const TOKEN_BYTES_MAX: usize = 64;
 
 /// The gRPC face of what operators see.
 #[derive(Clone, Debug)]
@@ -28,13 +30,30 @@ impl AdminService for AdminApi {
             Ok(0) => LISTING_DEFAULT,
             limit => limit.unwrap_or(LISTING_MAX).min(LISTING_MAX),
         };
+        if request.page_token.len() > TOKEN_BYTES_MAX {
+            return Err(Status::invalid_argument("page_token: no page ended there"));
+        }
+        let outcome = Outcome::of(&request.outcome);
+        if outcome.is_none() && !request.outcome.is_empty() {
+            let why = format!("outcome: {:?} is not done or refused", request.outcome);
+            return Err(Status::invalid_argument(why));
+        }
+        let wanted = Wanted {
+            since_millis: request.since_millis,
+            until_millis: Some(request.until_millis).filter(|at| *at != 0),
+            who: Some(request.who).filter(|who| !who.is_empty()),
+            action: request.action,
+            outcome,
+            limit,
+            from: Some(request.page_token).filter(|token| !token.is_empty()),
+        };
         let store = Arc::clone(&self.0);
-        let list = move || Audit::list(&store, request.since_millis, limit);
-        let entries = tokio::task::spawn_blocking(list)
+        let list = move || Audit::list(&store, &wanted);
+        let page = tokio::task::spawn_blocking(list)
             .await
             .map_err(|_source| Status::internal("the listing panicked"))?
             .map_err(|error| error.to_status())?;
-        let entries = entries.into_iter().map(|entry| proto::AuditEntry {
+        let entries = page.entries.into_iter().map(|entry| proto::AuditEntry {
             at_millis: entry.at_millis,
             who: entry.who,
             address: entry.address,
@@ -44,6 +63,7 @@ impl AdminService for AdminApi {
         });
         Ok(Response::new(proto::ListAuditResponse {
             entries: entries.collect(),
+            next_page_token: page.next.unwrap_or_default(),
         }))
     }
 }

@@ -20,8 +20,12 @@ const WAITING_MAX: usize = 4096;
 const REPEATS_EVERY: Duration = Duration::from_secs(60);
 /// Refusals that are told apart within that time; beyond it those that come new are told as one.
 const KINDS_MAX: usize = 1024;
-/// Most entries of one listing.
+/// Most entries of one page of a listing.
 pub const LISTING_MAX: usize = 1000;
+/// Most entries looked at for one page.
+const LOOKED_AT_MAX: usize = 100_000;
+/// Entries read at a time.
+const READ_MAX: usize = 1000;
 /// Most entries written at a time.
 const TOGETHER_MAX: usize = 256;
 
@@ -44,6 +48,13 @@ impl Outcome {
             Self::Refused => "refused",
         }
     }
+
+    /// Reads what [`Self::as_str`] shows.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let all = [Self::Done, Self::Refused];
+        all.into_iter().find(|outcome| outcome.as_str() == text)
+    }
 }
 
 /// One entry.
@@ -61,6 +72,54 @@ pub struct Entry {
     pub outcome: Outcome,
     /// Why it was refused, or what was changed.
     pub detail: String,
+}
+
+/// Which entries are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only those at or after this time, in milliseconds since the Unix epoch.
+    pub since_millis: i64,
+    /// Only those before this time.
+    pub until_millis: Option<i64>,
+    /// Only those of this caller.
+    pub who: Option<String>,
+    /// Only those of actions that begin so.
+    pub action: String,
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
+    /// At most so many, and never more than [`LISTING_MAX`].
+    pub limit: usize,
+    /// Where the page before ended: [`Page::next`].
+    pub from: Option<Vec<u8>>,
+}
+
+impl Wanted {
+    fn has(&self, entry: &Entry) -> bool {
+        self.who.as_ref().is_none_or(|who| *who == entry.who)
+            && entry.action.starts_with(&self.action)
+            && self.outcome.is_none_or(|it| it == entry.outcome)
+    }
+
+    fn start(&self) -> Vec<u8> {
+        // The first key of an instant comes before all of the instant before.
+        let until = self
+            .until_millis
+            .map_or(i64::MAX, |at| at.saturating_sub(1));
+        let first = first_key_at(until).to_vec();
+        match &self.from {
+            Some(from) if *from > first => from.clone(),
+            _ => first,
+        }
+    }
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The entries, newest first.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<Vec<u8>>,
 }
 
 /// The audit log. Cheap to clone.
@@ -92,21 +151,40 @@ impl Audit {
         }
     }
 
-    /// Entries at or after a time, newest first.
+    /// A page of the entries that are wanted, newest first. It ends early when very many had to be looked at.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn list(
-        store: &Store,
-        since_millis: i64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, store::Error> {
-        let rows = store.scan_state(SPACE, &[], limit.min(LISTING_MAX))?;
-        let entries = rows.into_iter();
-        let entries = entries.filter_map(|row| serde_json::from_slice::<Entry>(&row.value).ok());
-        Ok(entries
-            .take_while(|entry| entry.at_millis >= since_millis)
-            .collect())
+    pub fn list(store: &Store, wanted: &Wanted) -> Result<Page, store::Error> {
+        let limit = wanted.limit.min(LISTING_MAX);
+        let mut page = Page::default();
+        let mut start = wanted.start();
+        for _ in 0..LOOKED_AT_MAX / READ_MAX {
+            let rows = store.scan_state(SPACE, &start, READ_MAX)?;
+            let is_last = rows.len() < READ_MAX;
+            for row in rows {
+                start = [&row.key[..], &[0]].concat();
+                let Ok(entry) = serde_json::from_slice::<Entry>(&row.value) else {
+                    continue;
+                };
+                if entry.at_millis < wanted.since_millis {
+                    return Ok(page);
+                }
+                if !wanted.has(&entry) {
+                    continue;
+                }
+                if page.entries.len() == limit {
+                    page.next = Some(row.key);
+                    return Ok(page);
+                }
+                page.entries.push(entry);
+            }
+            if is_last {
+                return Ok(page);
+            }
+        }
+        page.next = Some(start);
+        Ok(page)
     }
 }
 
@@ -252,7 +330,15 @@ mod tests {
         });
         drop(audit);
         writing.run().await;
-        let told = Audit::list(&store, 0, 99).unwrap();
+        let list = |since_millis, limit| {
+            let wanted = Wanted {
+                since_millis,
+                limit,
+                ..Wanted::default()
+            };
+            Audit::list(&store, &wanted).unwrap().entries
+        };
+        let told = list(0, 99);
         let told: Vec<_> = told
             .iter()
             .map(|entry| (entry.at_millis, entry.who.as_str(), entry.detail.as_str()))
@@ -266,9 +352,72 @@ mod tests {
                 (0, "a", "no"),
             ]
         );
-        assert_eq!(Audit::list(&store, 999, 2).unwrap().len(), 2);
+        assert_eq!(list(999, 2).len(), 2);
         retain(&store, 999).unwrap();
-        assert_eq!(Audit::list(&store, 0, 99).unwrap().len(), 3);
+        assert_eq!(list(0, 99).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn every_entry_is_on_one_page_whatever_is_wanted() {
+        let (store, _) = Store::open(Box::new(Memory::default())).unwrap();
+        let store = Arc::new(store);
+        let (audit, writing) = Audit::new(Arc::clone(&store), Metrics::new());
+        let writing = tokio::spawn(writing.run());
+        let all: Vec<Entry> = (0..2500_i64)
+            .map(|number| Entry {
+                // Several in one millisecond.
+                at_millis: number / 7,
+                outcome: Outcome::Done,
+                who: format!("who-{}", number % 3),
+                action: format!(
+                    "{}.{number}",
+                    ["silence", "token"][usize::from(number % 2 == 0)]
+                ),
+                ..refused(0, "", 1)
+            })
+            .collect();
+        for entry in &all {
+            audit.waiting.send(entry.clone()).await.unwrap();
+        }
+        drop(audit);
+        writing.await.unwrap();
+        let wanted = |who: Option<&str>, action: &str, until_millis| Wanted {
+            who: who.map(str::to_owned),
+            action: action.to_owned(),
+            until_millis,
+            since_millis: 20,
+            limit: 97,
+            ..Wanted::default()
+        };
+        for (wanted, pages) in [
+            (wanted(None, "", None), 25),
+            (wanted(Some("who-1"), "", None), 9),
+            (wanted(None, "token", Some(300)), 11),
+            (wanted(Some("nobody"), "", None), 1),
+        ] {
+            let mut found = Vec::new();
+            let mut from = None;
+            let mut count = 0;
+            loop {
+                let wanted = Wanted {
+                    from,
+                    ..wanted.clone()
+                };
+                let page = Audit::list(&store, &wanted).unwrap();
+                found.extend(page.entries);
+                count += 1;
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
+            }
+            let before = wanted.until_millis.unwrap_or(i64::MAX);
+            let times = wanted.since_millis..before;
+            let expected = all.iter().rev();
+            let expected = expected.filter(|it| times.contains(&it.at_millis) && wanted.has(it));
+            assert_eq!(found, expected.cloned().collect::<Vec<_>>());
+            assert_eq!(count, pages, "{wanted:?}");
+        }
     }
 
     #[tokio::test]

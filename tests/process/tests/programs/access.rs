@@ -345,6 +345,31 @@ async fn a_role_opens_its_own_doors_and_the_audit_log_shows_the_others() {
         let entry = (who.to_owned(), action.to_owned(), outcome.to_owned());
         assert!(audit.contains(&entry), "{entry:?} is not in {audit:?}");
     }
+    // What is asked for of it.
+    let narrow = [
+        "--who",
+        "viewer",
+        "--action",
+        "POST /-/",
+        "--outcome",
+        "refused",
+    ];
+    for (limit, expected) in [("9", 2), ("1", 1)] {
+        let more = [
+            &["audit", "--format", "json", "--limit", limit][..],
+            &narrow,
+        ]
+        .concat();
+        let output = world.vedette(&operator, &more).await;
+        let entries: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(entries.as_array().unwrap().len(), expected, "{entries}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            said.contains("there are older entries"),
+            expected == 1,
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
