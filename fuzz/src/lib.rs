@@ -10,11 +10,13 @@
 mod bound;
 mod draft;
 mod input;
+mod routes;
 pub mod seal;
 
 pub use bound::within;
 pub use draft::Draft;
 pub use input::Input;
+pub use routes::routes;
 
 /// One KiB.
 pub const KIB: usize = 1024;

@@ -8,6 +8,7 @@ mod files;
 mod messages;
 mod remote;
 mod rows;
+mod state;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +58,8 @@ fn main() -> std::io::Result<()> {
         ("http_request", text::requests()),
         ("outside_alerts", text::outside_alerts()),
         ("token_file", text::tokens()),
+        ("centre_rows", state::centre()),
+        ("state_rows", state::rows()),
     ];
     for (target, seeds) in targets {
         write(&folder.join(target), &seeds)?;

@@ -136,18 +136,26 @@ impl Centre {
     }
 
     fn restore_row(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        // Under another key it would never be written again, nor removed.
+        let own = |of: Key| {
+            let is_own = of.bytes() == key;
+            is_own.then_some(()).ok_or("it is of another key")
+        };
         match key.first() {
             Some(b'a') => {
                 let alert: Alert = read(value)?;
+                own(Key::Alert(alert.fingerprint.clone()))?;
                 self.alerts.insert(alert.fingerprint.clone(), alert);
             }
             Some(b'c') => self.counters = read::<Counters>(value)?,
             Some(b'i') => {
                 let incident: Incident = read(value)?;
+                own(Key::Incident(incident.id.clone()))?;
                 self.incidents.insert(incident.id.clone(), incident);
             }
             Some(b'n') => {
                 let notification: Notification = read(value)?;
+                own(Key::Notification(notification.id.clone()))?;
                 if notification.status == Status::Queued {
                     self.notifications
                         .insert(notification.id.clone(), notification);
@@ -155,10 +163,12 @@ impl Centre {
             }
             Some(b'r') => {
                 let reader: super::saying::Reader = read(value)?;
+                own(Key::Reader(reader.target.clone()))?;
                 self.readers.insert(reader.target.clone(), reader);
             }
             Some(b's') => {
                 let silence: Silence = read(value)?;
+                own(Key::Silence(silence.id.clone()))?;
                 let conditions =
                     Conditions::new(&silence.conditions).map_err(|error| error.to_string())?;
                 self.silences
