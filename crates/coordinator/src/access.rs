@@ -7,6 +7,7 @@
 
 mod audit;
 mod certificate;
+mod changed;
 mod guard;
 mod limits;
 mod refusal;
@@ -24,6 +25,7 @@ use daemon::chain;
 use daemon::clock::SharedClock;
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::metrics::Metrics;
 
 pub(crate) use audit::retain;
@@ -393,26 +395,50 @@ impl Access {
     }
 
     fn put_in_force(&self, in_force: InForce) {
-        let detail = format!(
-            "{} tokens, {} revocations",
-            in_force.tokens.len(),
-            in_force.revoked.len()
-        );
+        let detail = changed::told(&self.in_force(), &in_force);
         tracing::info!(detail, "what callers are judged by has changed");
         *self
             .0
             .in_force
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+        self.changed("access.changed", detail);
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Records which keys each new configuration changes, until the process drains.
+    pub async fn record_reloads(
+        self,
+        mut config: watch::Receiver<Arc<Config>>,
+        shutdown: daemon::shutdown::Shutdown,
+    ) {
+        let mut before = Arc::clone(&config.borrow_and_update());
+        loop {
+            tokio::select! {
+                () = shutdown.draining() => return,
+                changed = config.changed() => if changed.is_err() { return },
+            }
+            let now = Arc::clone(&config.borrow_and_update());
+            let keys = now.keys_changed_since(&before).join(", ");
+            let detail = match keys.as_str() {
+                "" => "nothing has changed".to_owned(),
+                keys => format!("changed: {keys}"),
+            };
+            self.changed("config.reloaded", detail);
+            before = now;
+        }
+    }
+
+    /// Records what files have changed: nobody called.
+    fn changed(&self, action: &str, detail: String) {
         self.0.audit.record(Entry {
             at_millis: self.0.clock.wall_millis(),
             who: String::new(),
             address: String::new(),
-            action: "access.changed".to_owned(),
+            action: action.to_owned(),
             outcome: Outcome::Done,
             detail,
         });
-        self.0.changes.send_modify(|count| *count += 1);
     }
 }
 

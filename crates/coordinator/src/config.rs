@@ -2,6 +2,7 @@
 
 mod alerting;
 mod callers;
+mod difference;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -171,6 +171,10 @@ pub async fn start(
     let access = start_access(&config, &store, &metrics, &clock, shutdown)?;
     let per_host_max = config.access.connections_per_host_max;
     let (sender, receiver) = watch::channel(Arc::new(config));
+    let reloads = access
+        .clone()
+        .record_reloads(receiver.clone(), shutdown.clone());
+    drop(shutdown.spawn("audit-reloads", reloads));
     let events = Events::new(Arc::clone(&store));
     let families = Families::open(Arc::clone(&store))?;
     let fleet = Fleet::open(Arc::clone(&store), events.clone(), Arc::clone(&clock))?;

@@ -175,6 +175,11 @@ impl Tokens {
         self.by_digest.get(digest)
     }
 
+    /// All, with their digests.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Digest, &Token)> {
+        self.by_digest.iter()
+    }
+
     /// Name, role and end of each, in order of name.
     #[must_use]
     pub fn list(&self) -> Vec<(&str, Role, Option<i64>)> {

@@ -8,6 +8,8 @@ use process_tests::coordinator::{Coordinator, get};
 use process_tests::targets::{SCRAPE, TARGET, Targets};
 use process_tests::{SOON, now_millis, within};
 use tonic::transport::Channel;
+use wire::proto::ListAuditRequest;
+use wire::proto::admin_service_client::AdminServiceClient;
 
 /// The pages of the target that are stored, by their numbers.
 async fn stored_pages(channel: &Channel) -> Vec<f64> {
@@ -142,5 +144,15 @@ async fn a_reload_reaches_the_agents_and_a_broken_file_changes_nothing() {
         is_quiet(&channel).await.then_some(())
     })
     .await;
+    // The audit log names what each good one has changed.
+    let mut admin = AdminServiceClient::new(channel.clone());
+    let wanted = ListAuditRequest {
+        action: "config.".to_owned(),
+        ..ListAuditRequest::default()
+    };
+    let entries = admin.list_audit(wanted).await.unwrap().into_inner().entries;
+    let told = entries.iter().map(|it| (&*it.action, &*it.detail));
+    let reloaded = ("config.reloaded", "changed: ingest.sync_interval");
+    assert_eq!(told.collect::<Vec<_>>(), [reloaded, reloaded]);
     assert_eq!(coordinator.terminate().await, Some(0));
 }
