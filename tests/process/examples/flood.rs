@@ -83,7 +83,8 @@ async fn other(way: Channel, number: u64, took: mpsc::UnboundedSender<Duration>)
 
 /// Somebody who keeps to no budget: as much as is acknowledged, at once. The coordinator's quota is all
 /// that holds it.
-async fn greedy(way: Channel) {
+async fn greedy(coordinator: Arc<Coordinator>) {
+    let way = channel(&coordinator);
     let (mut stream, _) = Stream::welcomed(&way, hello("greedy")).await;
     let all: Vec<u32> = (0..10_000).collect();
     stream.say(definitions(0, 10_000)).await;
@@ -184,6 +185,9 @@ impl Node {
 
 fn main() {
     let (here, there) = processors().unzip();
+    if there.is_none() {
+        println!("there is one processor: what the node of the flooder takes of it counts too");
+    }
     let there = elsewhere(there);
     keep_to(here.as_ref());
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
@@ -209,11 +213,7 @@ async fn flood(there: Handle) {
     let before = account(&agent, &way).await;
     let flood = measure(&mut took, MEASURED).await;
     let after = account(&agent, &way).await;
-    let own_way = {
-        let coordinator = Arc::clone(&coordinator);
-        there.spawn(async move { channel(&coordinator) })
-    };
-    let greedy = there.spawn(greedy(own_way.await.unwrap()));
+    let greedy = there.spawn(greedy(Arc::clone(&coordinator)));
     let beside_greedy = measure(&mut took, MEASURED).await;
     greedy.abort();
     let seconds = MEASURED.as_secs_f64();
