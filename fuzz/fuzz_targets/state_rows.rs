@@ -23,13 +23,13 @@ use tokio::sync::watch;
 use wire::ingest::{AgentId, Event, Hello};
 use wire::proto;
 
-/// Coordinators take up to 64 rows of up to 64 KiB each, and a few copies.
+/// Up to 64 rows of up to 64 KiB each, and a few copies.
 const BYTES_MAX: usize = 256 * MIB;
 /// State spaces that are read by whoever starts.
 const SPACES: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 10];
 const HOUR_MILLIS: i64 = 3_600_000;
 
-/// Counters, of which there may be one set in a process.
+/// Counters, the same for all runs.
 static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Metrics::new);
 
 fuzz_target!(|data: &[u8]| {

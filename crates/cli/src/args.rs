@@ -247,21 +247,11 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_parser = times::moment, allow_hyphen_values = true, value_name = "TIME")]
     pub(crate) until: Option<Moment>,
     /// Only of this caller.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(crate) who: String,
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
     /// Only of actions that begin so, such as silence or certificate.
-    #[arg(
-        long,
-        value_name = "BEGINNING",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(crate) action: String,
+    #[arg(long, value_name = "BEGINNING")]
+    pub(crate) action: Option<String>,
     /// Only what was done, or what was refused.
     #[arg(long, value_parser = ["done", "refused"])]
     pub(crate) outcome: Option<String>,

@@ -27,7 +27,7 @@ pub(crate) async fn run(coordinator: &Coordinator, args: &AuditArgs) -> anyhow::
     Ok(())
 }
 
-/// The newest entries, page after page, and whether there may be more.
+/// The newest entries, page after page, and whether there are more.
 async fn ask(
     coordinator: &Coordinator,
     args: &AuditArgs,
@@ -37,8 +37,8 @@ async fn ask(
     let mut wanted = ListAuditRequest {
         since_millis: args.since.map_or(0, |since| since.resolve(now)),
         until_millis: args.until.map_or(0, |until| until.resolve(now)),
-        who: args.who.clone(),
-        action: args.action.clone(),
+        who: args.who.clone().unwrap_or_default(),
+        action: args.action.clone().unwrap_or_default(),
         outcome: args.outcome.clone().unwrap_or_default(),
         ..ListAuditRequest::default()
     };

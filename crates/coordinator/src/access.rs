@@ -406,7 +406,7 @@ impl Access {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
-    /// Records which keys each new configuration changes, until the process drains.
+    /// Logs and records which keys each new configuration changes, until the process drains.
     pub async fn record_reloads(
         self,
         mut config: watch::Receiver<Arc<Config>>,
@@ -424,6 +424,7 @@ impl Access {
                 "" => "nothing has changed".to_owned(),
                 keys => format!("changed: {keys}"),
             };
+            tracing::info!(detail, "configuration reloaded");
             self.changed("config.reloaded", detail);
             before = now;
         }

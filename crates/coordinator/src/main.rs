@@ -259,7 +259,5 @@ fn reload(arguments: &Arguments, running: &run::Running, logs: &daemon::logs::Lo
             "the log filter is not used"
         );
     }
-    let keys = new.keys_changed_since(&old).join(", ");
     running.config.send_replace(Arc::new(new));
-    tracing::info!(keys, "configuration reloaded");
 }

@@ -541,3 +541,27 @@ fn what_is_not_over_is_said_again_after_hours() {
         ]
     );
 }
+
+#[test]
+fn a_row_under_another_key_is_damaged_and_its_own_is_not() {
+    let mut centre = Centre::new("abcd", routes()).unwrap();
+    centre.take(
+        vec![alert("SystemDown", Level::Critical, &[("node", "a")])],
+        0,
+    );
+    centre.tick(MINUTE);
+    let rows = centre.changes().into_iter();
+    let rows = rows.filter_map(|row| Some((row.key, row.value?)));
+    // There is one row of numbers, and it does not say its key.
+    let rows: Vec<_> = rows.filter(|(key, _)| !key.starts_with(b"c")).collect();
+    let kinds: Vec<u8> = rows.iter().map(|(key, _)| key[0]).collect();
+    assert!(b"ain".iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    for (key, value) in rows {
+        let damaged = |key: &[u8]| {
+            let mut centre = Centre::new("abcd", routes()).unwrap();
+            centre.restore([(key.to_vec(), value.clone())]).len()
+        };
+        assert_eq!(damaged(&key), 0);
+        assert_eq!(damaged(&[&key[..], b"0"].concat()), 1);
+    }
+}

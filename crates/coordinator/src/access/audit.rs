@@ -420,6 +420,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_page_for_which_too_many_were_looked_at_ends_early_and_the_next_goes_on() {
+        let (store, _) = Store::open(Box::new(Memory::default())).unwrap();
+        // The oldest is the only one of its caller.
+        let rows = (0..=LOOKED_AT_MAX).map(|number| {
+            let at_millis = i64::try_from(number).unwrap();
+            let who = if number == 0 { "b" } else { "a" };
+            StateRow {
+                key: first_key_at(at_millis).to_vec(),
+                value: serde_json::to_vec(&refused(at_millis, who, 1)).unwrap(),
+            }
+        });
+        store.put_state(SPACE, rows.collect()).unwrap();
+        let mut wanted = Wanted {
+            who: Some("b".to_owned()),
+            limit: 1,
+            ..Wanted::default()
+        };
+        let page = Audit::list(&store, &wanted).unwrap();
+        assert!(page.entries.is_empty() && page.next.is_some());
+        wanted.from = page.next;
+        let page = Audit::list(&store, &wanted).unwrap();
+        assert_eq!((page.entries, page.next), (vec![refused(0, "b", 1)], None));
+    }
+
     #[tokio::test]
     async fn so_many_kinds_of_refusals_are_told_as_one() {
         let (store, _) = Store::open(Box::new(Memory::default())).unwrap();
